@@ -1,0 +1,38 @@
+"""What can go wrong, in the domain's own words. status.py says how each is told to a caller."""
+
+
+class ArgusError(Exception):
+    """The base of every error that a caller is told about. `str()` is fit for a caller's eyes."""
+
+
+class InvalidField(ArgusError):
+    """A field of a request does not fit."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        shown = repr(value) if isinstance(value, str) else str(value)
+        if len(shown) > 200:
+            shown = f"{shown[:200]}… ({len(shown)} characters)"
+        super().__init__(f"{field}: {shown} is not allowed; allowed: {allowed}")
+        self.field = field
+        self.value = shown
+        self.allowed = allowed
+
+
+class InvalidToken(ArgusError):
+    """A resume token is not one of ours, or not for this request."""
+
+
+class TokenExpired(ArgusError):
+    """A resume token's time is over."""
+
+
+class NotServed(ArgusError):
+    """A part of the contract that this server does not serve."""
+
+
+class Cancelled(ArgusError):
+    """The caller has gone, or asked to stop."""
+
+
+class StoreUnavailable(ArgusError):
+    """The database cannot be opened or is closing."""

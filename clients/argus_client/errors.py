@@ -1,0 +1,67 @@
+"""What can go wrong for a client, as exceptions.
+
+    ArgusClientError
+    ├── InvalidRequest        the request does not fit; .violations names field, value and rule
+    ├── NotAllowed            not signed in, or not permitted
+    ├── ServerUnavailable     no server there, or it went away
+    ├── LimitExceeded         a limit of the server's was met
+    ├── ResumeRefused         a resume token that the server does not take any more
+    ├── ServerError           the server failed, or does not serve what was asked
+    ├── BrokenExport          the stream ended early or its data do not add up
+    ├── OutputError           the file cannot be written, or is there already
+    └── SourceError           events cannot be read from a file
+"""
+
+from dataclasses import dataclass
+
+
+class ArgusClientError(Exception):
+    """The base of all errors that this library raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One field that does not fit: its path, and what is wrong with its value and allowed."""
+
+    field: str
+    description: str
+
+
+class InvalidRequest(ArgusClientError):
+    """The request does not fit."""
+
+    def __init__(self, message: str, violations: tuple[Violation, ...] = ()) -> None:
+        super().__init__(message)
+        self.violations = violations
+
+
+class NotAllowed(ArgusClientError):
+    """Not signed in, or not permitted."""
+
+
+class ServerUnavailable(ArgusClientError):
+    """No server answers, or it went away."""
+
+
+class LimitExceeded(ArgusClientError):
+    """A limit of the server's was met."""
+
+
+class ResumeRefused(ArgusClientError):
+    """The server does not take the resume token any more."""
+
+
+class ServerError(ArgusClientError):
+    """The server failed, or does not serve what was asked."""
+
+
+class BrokenExport(ArgusClientError):
+    """The stream ended early, or its data do not add up: what came is not the whole."""
+
+
+class OutputError(ArgusClientError):
+    """The output cannot be written, or is there already."""
+
+
+class SourceError(ArgusClientError):
+    """Events cannot be read from a file."""
