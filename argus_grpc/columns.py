@@ -37,6 +37,7 @@ class Column:
     type: "ColumnType.ValueType"
     carried_by: tuple["EventType.ValueType", ...]
     is_default: bool
+    minimum: int | None
 
     @property
     def arrow_type(self) -> pa.DataType:
@@ -82,6 +83,7 @@ def _read_columns() -> Iterable[Column]:
             type=_column_type(field),
             carried_by=tuple(options.carried_by),
             is_default=options.is_default,
+            minimum=options.minimum if options.HasField("minimum") else None,
         )
 
 

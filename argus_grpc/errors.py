@@ -26,6 +26,13 @@ class TokenExpired(ArgusError):
     """A resume token's time is over."""
 
 
+class EventsRemoved(ArgusError):
+    """Events of a running or resumed export have been removed, so it cannot be whole."""
+
+    def __init__(self) -> None:
+        super().__init__("events of this export have been removed since it began; start it anew")
+
+
 class NotServed(ArgusError):
     """A part of the contract that this server does not serve."""
 

@@ -98,6 +98,7 @@ class ColumnOptions(message.Message):
     DESCRIPTION_FIELD_NUMBER: builtins.int
     CARRIED_BY_FIELD_NUMBER: builtins.int
     IS_DEFAULT_FIELD_NUMBER: builtins.int
+    MINIMUM_FIELD_NUMBER: builtins.int
     title: builtins.str
     """A human-readable heading, such as "Duration (ns)"."""
     unit: builtins.str
@@ -106,6 +107,8 @@ class ColumnOptions(message.Message):
     """One sentence on what the values mean."""
     is_default: builtins.bool
     """Whether an export that names no columns has this one."""
+    minimum: builtins.int
+    """The least value that ingest takes. Unset: any."""
     @builtins.property
     def carried_by(self) -> containers.RepeatedScalarFieldContainer[EventType.ValueType]:
         """The event types whose events carry the column. Empty: all of them."""
@@ -118,12 +121,15 @@ class ColumnOptions(message.Message):
         description: builtins.str = ...,
         carried_by: abc.Iterable[EventType.ValueType] | None = ...,
         is_default: builtins.bool = ...,
+        minimum: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_minimum", b"_minimum", "minimum", b"minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["carried_by", b"carried_by", "description", b"description", "is_default", b"is_default", "title", b"title", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_minimum", b"_minimum", "carried_by", b"carried_by", "description", b"description", "is_default", b"is_default", "minimum", b"minimum", "title", b"title", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__minimum: _TypeAlias = typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
 
 @typing.final
 class Event(message.Message):

@@ -1,0 +1,95 @@
+"""The server's configuration: flags over environment over file over defaults, checked at start."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import platformdirs
+from pydantic import AfterValidator, ByteSize, Field, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MIB = 1024 * 1024
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """The host and port of HOST:PORT; an IPv6 host stands in brackets.
+
+    Raises ValueError with a message for people.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
+        raise ValueError(f"{address!r} is not an address; write HOST:PORT, such as 127.0.0.1:50051")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    host, _ = split_address(address)
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked_address(address: str) -> str:
+    split_address(address)
+    return address
+
+
+def default_database() -> Path:
+    """events.duckdb in the user's data folder."""
+    return platformdirs.user_data_path("argus") / "events.duckdb"
+
+
+class Config(BaseSettings):
+    """Every setting of argus-server. The environment gives ARGUS_ and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="ARGUS_", extra="forbid")
+
+    db: Path = Field(default_factory=default_database)
+    listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:50051"
+    insecure: bool = False
+    max_calls: int = Field(default=64, ge=1, le=10_000)
+    memory_limit: ByteSize = Field(default=ByteSize(512 * MIB), ge=64 * MIB)
+    token_key: str | None = Field(default=None, min_length=32)
+    token_lifetime_s: int = Field(default=24 * 3600, ge=60)
+    shutdown_grace_s: float = Field(default=10.0, ge=0)
+
+    @model_validator(mode="after")
+    def _closed_by_default(self) -> Self:
+        if not self.insecure and not is_loopback(self.listen):
+            raise ValueError(
+                f"listen: {self.listen} can be reached from other machines, which needs --insecure:"
+                " everyone who reaches it can then read and write all events"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_config(flags: dict[str, Any], config_file: Path | None) -> Config:
+    """The configuration from flags that were given, the environment and a TOML file.
+
+    Raises pydantic.ValidationError, which names every mistake at once.
+    """
+
+    class FileConfig(Config):
+        model_config = SettingsConfigDict(toml_file=config_file)
+
+    return FileConfig(**flags)

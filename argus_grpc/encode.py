@@ -1,0 +1,59 @@
+"""Stored events as an Arrow batch → the payload of an EventBatch."""
+
+import google_crc32c
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_NAMES
+from argus_grpc.v1.event_pb2 import Event, Events
+from argus_grpc.v1.export_pb2 import ColumnType, Encoding, EventBatch
+
+_EVENT_TYPE_CODES = pa.array(EVENT_TYPE_NAMES.keys(), pa.int32())
+_EVENT_TYPE_TEXTS = pa.array(EVENT_TYPE_NAMES.values(), pa.string())
+
+
+def encode_batch(events: pa.RecordBatch, encoding: "Encoding.ValueType") -> EventBatch:
+    """An EventBatch with its payload, row_count and checksum set.
+
+    `events` has columns of the schema as the store gives them.
+    """
+    if encoding == Encoding.ENCODING_ARROW:
+        arrow = to_arrow_stream(to_wire_types(events))
+        return EventBatch(row_count=events.num_rows, arrow=arrow, crc32c=google_crc32c.value(arrow))
+    rows = to_messages(events)
+    return EventBatch(
+        row_count=events.num_rows, rows=rows, crc32c=google_crc32c.value(rows.SerializeToString())
+    )
+
+
+def to_wire_types(events: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with event types as a dictionary of names, and timestamps as instants in UTC."""
+    arrays = []
+    for name, array in zip(events.schema.names, events.columns, strict=True):
+        match COLUMNS_BY_NAME[name].type:
+            case ColumnType.COLUMN_TYPE_EVENT_TYPE:
+                places = pc.index_in(array, _EVENT_TYPE_CODES).cast(pa.int8())
+                arrays.append(pa.DictionaryArray.from_arrays(places, _EVENT_TYPE_TEXTS))
+            case ColumnType.COLUMN_TYPE_TIMESTAMP_NS:
+                arrays.append(array.view(pa.timestamp("ns", tz="UTC")))
+            case _:
+                arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, names=events.schema.names)
+
+
+def to_arrow_stream(batch: pa.RecordBatch) -> bytes:
+    """A complete Arrow IPC stream of the one batch."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def to_messages(events: pa.RecordBatch) -> Events:
+    """The batch as Event messages, NULL as unset."""
+    rows = Events(events=(Event() for _ in range(events.num_rows)))
+    for name, array in zip(events.schema.names, events.columns, strict=True):
+        for event, value in zip(rows.events, array.to_pylist(), strict=True):
+            if value is not None:
+                setattr(event, name, value)
+    return rows

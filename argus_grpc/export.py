@@ -1,0 +1,218 @@
+"""An export: query and snapshot → ordered, bounded, resumable batches of stored events."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from argus_grpc.columns import Column
+from argus_grpc.errors import EventsRemoved
+from argus_grpc.query import matching
+from argus_grpc.store import DuckDbStore
+from argus_grpc.tokens import ExportPosition, TokenMaker
+from argus_grpc.v1.export_pb2 import Order
+from argus_grpc.v1.query_pb2 import EventQuery
+from argus_grpc.windows import cut_windows, position
+
+# A window is sorted and held as a whole, so these bound an export's memory. The first is small
+# so that the first batch comes at once, and so that the rows' width is known before it matters.
+FIRST_WINDOW_ROWS = 4_096
+MAX_WINDOW_ROWS = 262_144
+MAX_WINDOW_BYTES = 16 * 1024 * 1024
+_WINDOW_GROWTH = 8
+
+# Above this a batch is cut in two. The wire may need 1.4 times what Arrow does, and gRPC's default
+# limit is 4 MiB.
+MAX_ARROW_BYTES = 5 * 1024 * 1024 // 2
+
+_ORDER_KEYS = ("timestamp", "sequence")
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is asked for, checked: columns chosen, order settled, max_rows None for no limit."""
+
+    query: EventQuery
+    columns: tuple[Column, ...]
+    order: "Order.ValueType"
+    max_rows: int | None
+    max_batch_bytes: int
+
+    @property
+    def digest(self) -> str:
+        """Names what a resume token is bound to: query, columns and order."""
+        names = [column.name for column in self.columns]
+        bound = repr((self.query.SerializeToString(deterministic=True), names, int(self.order)))
+        return hashlib.sha256(bound.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some events of an export, in order, with the place before the first and after the last."""
+
+    events: pa.RecordBatch
+    first_row: int
+    resume_token: str
+
+
+class Export:
+    """One export: its facts at once, its batches as they are asked for. Close it, or use `with`.
+
+    To be used by one thread; only `cancel` may be called from others.
+    """
+
+    def __init__(
+        self, request: ExportRequest, store: DuckDbStore, tokens: TokenMaker, resume_token: str
+    ) -> None:
+        """Raises InvalidToken, TokenExpired."""
+        self._request = request
+        self._tokens = tokens
+        self._resumed = (
+            tokens.check(resume_token, request.digest, now_s=int(time.time())) if resume_token else None
+        )
+        self.watermark = self._resumed.watermark if self._resumed else store.watermark
+        self._selection = store.select(matching(request.query, self.watermark), request.order)
+        self._window_rows = FIRST_WINDOW_ROWS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._selection.close()
+
+    def cancel(self) -> None:
+        """Stops the running query; what goes on with the export raises Cancelled."""
+        self._selection.cancel()
+
+    def begin(self) -> None:
+        """Counts the events; to be called first. Raises Cancelled, EventsRemoved."""
+        if self._resumed:
+            self._start = self._resumed
+            self._matching_left = self._selection.count(self._start.next_position, self._start.end_position)
+            if self._start.rows_sent + self._matching_left != self._start.matching_rows:
+                raise EventsRemoved
+        else:
+            self._start = self._first_position()
+            self._matching_left = self._start.matching_rows
+        self._position = self._start
+        limit = self._request.max_rows
+        self._rows_to_send = self._matching_left if limit is None else min(self._matching_left, limit)
+
+    @property
+    def export_id(self) -> str:
+        return self._start.export_id
+
+    @property
+    def exported_at_ns(self) -> int:
+        return self._start.exported_at_ns
+
+    @property
+    def first_row(self) -> int:
+        """How many events came before this stream."""
+        return self._start.rows_sent
+
+    @property
+    def total_rows(self) -> int:
+        """How many events the export has from its start to its end, the limit counted in."""
+        return self._start.rows_sent + self._rows_to_send
+
+    @property
+    def rows_sent(self) -> int:
+        """How many events have been handed out, from the export's start."""
+        return self._position.rows_sent
+
+    @property
+    def rows_remaining(self) -> int:
+        """How many matching events have not been handed out."""
+        return self._start.rows_sent + self._matching_left - self._position.rows_sent
+
+    def resume_token(self) -> str:
+        """A token for the place after the last batch handed out."""
+        return self._tokens.make(self._position, now_s=int(time.time()))
+
+    def batches(self) -> Iterator[Batch]:
+        """The export's events from its start on. Raises Cancelled, EventsRemoved."""
+        wanted = self._rows_to_send
+        names = [column.name for column in self._request.columns]
+        read_names = list(dict.fromkeys([*names, *_ORDER_KEYS]))
+        windows = cut_windows(
+            self._start.next_position,
+            self._start.end_position,
+            self._matching_left,
+            self._selection.count,
+            lambda: self._window_rows,
+        )
+        while wanted:
+            window = next(windows, None)
+            if window is None:
+                raise EventsRemoved
+            events = self._selection.read(read_names, window.start, window.end)
+            if events.num_rows != window.row_count:
+                raise EventsRemoved
+            self._fit_window(events)
+            events = events.slice(0, wanted)
+            wanted -= events.num_rows
+            for part in slice_by_bytes(events, self._request.max_batch_bytes):
+                yield self._hand_out(part, names)
+
+    def _first_position(self) -> ExportPosition:
+        extent = self._selection.extent()
+        if self._request.order == Order.ORDER_TIME and extent.timestamps_ns:
+            first_timestamp_ns, last_timestamp_ns = extent.timestamps_ns
+            first = position(first_timestamp_ns, 0)
+            end = position(last_timestamp_ns, self.watermark) + 1
+        else:
+            first, end = self._request.query.after_sequence + 1, self.watermark + 1
+        return ExportPosition(
+            export_id=secrets.token_hex(8),
+            exported_at_ns=time.time_ns(),
+            request_digest=self._request.digest,
+            watermark=self.watermark,
+            matching_rows=extent.row_count,
+            rows_sent=0,
+            next_position=first,
+            end_position=end,
+        )
+
+    def _hand_out(self, part: pa.RecordBatch, names: list[str]) -> Batch:
+        first_row = self._position.rows_sent
+        self._position = replace(
+            self._position,
+            rows_sent=first_row + part.num_rows,
+            next_position=self._position_of_last(part) + 1,
+        )
+        return Batch(part.select(names), first_row, self.resume_token())
+
+    def _position_of_last(self, part: pa.RecordBatch) -> int:
+        last = part.num_rows - 1
+        sequence = int(part["sequence"][last].as_py())
+        if self._request.order == Order.ORDER_ARRIVAL:
+            return sequence
+        return position(part["timestamp"][last].as_py(), sequence)
+
+    def _fit_window(self, events: pa.RecordBatch) -> None:
+        rows_that_fit = MAX_WINDOW_BYTES * events.num_rows // events.nbytes
+        self._window_rows = max(1, min(rows_that_fit, self._window_rows * _WINDOW_GROWTH, MAX_WINDOW_ROWS))
+
+
+def slice_by_bytes(events: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Consecutive slices of about max_bytes each, all under MAX_ARROW_BYTES or of a single event."""
+    rows = max(1, events.num_rows * max_bytes // events.nbytes)
+    for start in range(0, events.num_rows, rows):
+        yield from _halve_large(events.slice(start, rows), min(2 * max_bytes, MAX_ARROW_BYTES))
+
+
+def _halve_large(part: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    if part.num_rows == 1 or part.nbytes <= max_bytes:
+        yield part
+        return
+    half = part.num_rows // 2
+    yield from _halve_large(part.slice(0, half), max_bytes)
+    yield from _halve_large(part.slice(half), max_bytes)

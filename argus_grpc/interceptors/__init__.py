@@ -1,0 +1,1 @@
+"""What happens around every call, one job a file. The order is declared in server.py."""

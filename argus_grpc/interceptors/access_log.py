@@ -1,0 +1,30 @@
+"""Gives each call a request id and logs how it ended."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from argus_grpc.interceptors.around import AroundInterceptor
+
+_log = structlog.get_logger()
+
+
+class AccessLog(AroundInterceptor):
+    @contextmanager
+    def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
+        began_s = time.monotonic()
+        with bound_contextvars(request_id=secrets.token_hex(8), method=method, peer=context.peer()):
+            try:
+                yield
+            finally:
+                code = context.code()  # type: ignore[attr-defined]
+                _log.info(
+                    "call_ended",
+                    code=code.name if code else "OK" if context.is_active() else "CANCELLED",
+                    duration_s=round(time.monotonic() - began_s, 6),
+                )

@@ -1,0 +1,128 @@
+"""argus-server: keeps JVM events in DuckDB and streams them out over gRPC."""
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+try:
+    import structlog
+    from pydantic import ValidationError
+
+    from argus_grpc.config import Config, default_database, load_config
+    from argus_grpc.errors import ArgusError
+    from argus_grpc.server import Server
+    from argus_grpc.version import VERSION
+except ModuleNotFoundError as error:
+    sys.exit(f"argus-server needs more than the client does ({error}): pip install 'argus-export[server]'")
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"argus-server {VERSION}")
+        context.exit()
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--db", type=click.Path(path_type=Path), help=f"The database file. [default: {default_database()}]"
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where to listen; port 0 takes a free one. [default: 127.0.0.1:50051]",
+)
+@click.option(
+    "--insecure", is_flag=True, default=None, help="Listen beyond this machine without TLS and tokens."
+)
+@click.option("--max-calls", type=int, metavar="N", help="How many calls are served at once. [default: 64]")
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="The most memory DuckDB takes before it uses disk. [default: 512MiB]",
+)
+@click.option(
+    "--token-lifetime-s", type=int, metavar="SECONDS", help="How long a resume token holds. [default: 86400]"
+)
+@click.option(
+    "--shutdown-grace-s",
+    type=float,
+    metavar="SECONDS",
+    help="How long running calls may take to end at a stop. [default: 10]",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="ARGUS_CONFIG",
+    help='A TOML file with the same settings: db = "…", max_calls = 64, …',
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Say the version.",
+)
+def main(config_file: Path | None, **flags: Any) -> None:
+    """Keeps JVM events in a DuckDB file and streams them out over gRPC.
+
+    Every setting can also come from the environment, as ARGUS_DB, ARGUS_LISTEN, ARGUS_MAX_CALLS
+    and so on, or from the file that --config names. A flag goes before the environment, the
+    environment before the file.
+
+    ARGUS_TOKEN_KEY, or token_key in the file, is the secret that resume tokens are signed with (32
+    characters or more); give it to every replica. Without it one is kept with the database.
+    """
+    _log_to_stderr()
+    try:
+        config = load_config({name: value for name, value in flags.items() if value is not None}, config_file)
+    except ValidationError as error:
+        raise click.UsageError(_mistakes(error)) from None
+    _serve(config)
+
+
+def _serve(config: Config) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        with Server(config) as server:
+            # The one line on standard output: scripts wait for it and take the address from it.
+            click.echo(f"argus-server is listening on {server.address}, database {config.db}")
+            stop.wait()
+    except ArgusError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _mistakes(error: ValidationError) -> str:
+    lines = []
+    for mistake in error.errors():
+        field = ".".join(str(part) for part in mistake["loc"])
+        message = mistake["msg"].removeprefix("Value error, ")
+        lines.append(f"{field}: {message}, not {mistake['input']!r}" if field else message)
+    return "\n".join(lines)
+
+
+def _log_to_stderr() -> None:
+    on_terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if on_terminal else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    main()

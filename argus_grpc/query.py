@@ -1,0 +1,177 @@
+"""EventQuery: checked, and turned into one expression. Pure: no engine is touched here."""
+
+import re
+from collections.abc import Iterator, Sized
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from argus_grpc.columns import COLUMNS, EVENT_TYPE_NAMES
+from argus_grpc.errors import InvalidField
+from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
+
+MAX_VALUES = 1_000
+MAX_PATTERN_CHARS = 1_000
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+# google.protobuf.Timestamp's own range: 0001-01-01 to 9999-12-31.
+_TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
+_NS_PER_S = 1_000_000_000
+
+EVENTS: ir.Table = ibis.table(
+    ibis.Schema.from_pyarrow(pa.schema([(c.name, c.arrow_type) for c in COLUMNS])), name="events"
+)
+
+# Possessive, so that "[!]" is not read as the set of "!": as in Python's fnmatch, it is no set.
+_GLOB_SET = re.compile(r"(!?+)(\]?+[^\]]*)\]")
+
+
+def check_query(query: EventQuery) -> None:
+    """Raises InvalidField, naming the first field that does not fit."""
+    _check_times(query)
+    _check_lists(query)
+    _check_durations(query)
+    if query.after_sequence < 0:
+        raise InvalidField("query.after_sequence", query.after_sequence, "0 or more")
+    if query.HasField("thread_name"):
+        _check_thread_name(query.thread_name)
+
+
+def matching(query: EventQuery, watermark: int) -> ir.Table:
+    """The events with sequence up to the watermark that fulfil a query that check_query passed."""
+    return EVENTS.filter(EVENTS.sequence <= watermark, *_conditions(query))
+
+
+def glob_to_regex(glob: str) -> str:
+    """The RE2 expression of a whole-name glob: * ? [abc] [a-z] [!abc]; an unclosed [ is itself."""
+    expression, place = [], 0
+    while place < len(glob):
+        char = glob[place]
+        place += 1
+        if char == "*":
+            expression.append(".*")
+        elif char == "?":
+            expression.append(".")
+        elif char == "[" and (set_ := _GLOB_SET.match(glob, place)):
+            place = set_.end()
+            expression.append(_set_to_regex(negated=bool(set_[1]), members=set_[2]))
+        else:
+            expression.append(re.escape(char))
+    return f"(?s)^{''.join(expression)}$"
+
+
+def _set_to_regex(*, negated: bool, members: str) -> str:
+    ranges = []
+    for first, last in re.findall(r"(.)(?:-(.))?", members, re.DOTALL):
+        # A range that runs backwards has no member, as in Python's fnmatch.
+        if not last or first <= last:
+            ranges.append(re.escape(first) + (f"-{re.escape(last)}" if last else ""))
+    if not ranges:
+        return "." if negated else r"[^\x00-\x{10FFFF}]"
+    return f"[{'^' if negated else ''}{''.join(ranges)}]"
+
+
+def _conditions(query: EventQuery) -> Iterator[ir.BooleanValue]:
+    if query.HasField("start_time"):
+        yield _timestamp_at_least(_to_ns(query.start_time))
+    if query.HasField("end_time"):
+        yield ~_timestamp_at_least(_to_ns(query.end_time))
+    if query.event_types:
+        yield EVENTS.event_type.isin(sorted(set(query.event_types)))
+    if query.sources:
+        yield EVENTS.source.isin(sorted(set(query.sources)))
+    if query.thread_ids:
+        yield EVENTS.thread_id.isin(sorted(set(query.thread_ids)))
+    if query.carrier_threads:
+        yield EVENTS.carrier_thread.isin(sorted(set(query.carrier_threads)))
+    if query.HasField("thread_name"):
+        yield _thread_name_condition(query.thread_name)
+    if query.HasField("min_duration_ns"):
+        yield EVENTS.duration_ns >= query.min_duration_ns
+    if query.HasField("max_duration_ns"):
+        yield EVENTS.duration_ns <= query.max_duration_ns
+    if query.after_sequence:
+        yield EVENTS.sequence > query.after_sequence
+
+
+def _timestamp_at_least(ns: int) -> ir.BooleanValue:
+    # A Timestamp reaches years that no int64 of nanoseconds can hold.
+    if ns > INT64_MAX:
+        return ibis.literal(value=False)
+    return EVENTS.timestamp >= max(ns, INT64_MIN)
+
+
+def _thread_name_condition(match: ThreadNameMatch) -> ir.BooleanValue:
+    if match.HasField("contains"):
+        return EVENTS.thread_name.contains(match.contains)
+    return EVENTS.thread_name.re_search(_regex_of(match))
+
+
+def _regex_of(match: ThreadNameMatch) -> str:
+    return glob_to_regex(match.glob) if match.HasField("glob") else match.regex
+
+
+def _to_ns(time: Timestamp) -> int:
+    return time.seconds * _NS_PER_S + time.nanos
+
+
+def _check_times(query: EventQuery) -> None:
+    for name, time in (("start_time", query.start_time), ("end_time", query.end_time)):
+        if time.seconds not in _TIMESTAMP_SECONDS:
+            raise InvalidField(f"query.{name}.seconds", time.seconds, "a time in the years 1 to 9999")
+        if not 0 <= time.nanos < _NS_PER_S:
+            raise InvalidField(f"query.{name}.nanos", time.nanos, "0 to 999999999")
+    both = query.HasField("start_time") and query.HasField("end_time")
+    if both and _to_ns(query.end_time) <= _to_ns(query.start_time):
+        allowed = f"a time after query.start_time ({query.start_time.ToJsonString()})"
+        raise InvalidField("query.end_time", query.end_time.ToJsonString(), allowed)
+
+
+def _check_lists(query: EventQuery) -> None:
+    lists: dict[str, Sized] = {
+        "event_types": query.event_types,
+        "sources": query.sources,
+        "thread_ids": query.thread_ids,
+        "carrier_threads": query.carrier_threads,
+    }
+    for name, values in lists.items():
+        if len(values) > MAX_VALUES:
+            raise InvalidField(f"query.{name}", f"{len(values)} values", f"at most {MAX_VALUES} values")
+    for place, code in enumerate(query.event_types):
+        if code not in EVENT_TYPE_NAMES:
+            allowed = ", ".join(f"{name} ({number})" for number, name in EVENT_TYPE_NAMES.items())
+            raise InvalidField(f"query.event_types[{place}]", code, allowed)
+    for place, source in enumerate(query.sources):
+        _check_text(f"query.sources[{place}]", source)
+
+
+def _check_durations(query: EventQuery) -> None:
+    if query.HasField("min_duration_ns") and query.min_duration_ns < 0:
+        raise InvalidField("query.min_duration_ns", query.min_duration_ns, "0 or more")
+    least = query.min_duration_ns if query.HasField("min_duration_ns") else 0
+    if query.HasField("max_duration_ns") and query.max_duration_ns < least:
+        raise InvalidField("query.max_duration_ns", query.max_duration_ns, f"{least} or more")
+
+
+def _check_thread_name(match: ThreadNameMatch) -> None:
+    kind = match.WhichOneof("match")
+    if kind is None:
+        raise InvalidField("query.thread_name", "unset", "one of contains, glob and regex")
+    field, text = f"query.thread_name.{kind}", str(getattr(match, kind))
+    _check_text(field, text)
+    if len(text) > MAX_PATTERN_CHARS:
+        raise InvalidField(field, f"{len(text)} characters", f"at most {MAX_PATTERN_CHARS} characters")
+    if kind != "contains":
+        try:
+            # Arrow's expressions are RE2, as the store's are, and need no database to be tried.
+            pc.match_substring_regex(pa.array([""]), _regex_of(match))
+        except pa.ArrowInvalid as error:
+            raise InvalidField(field, text, f"an RE2 expression ({error})") from None
+
+
+def _check_text(field: str, text: str) -> None:
+    if "\0" in text:
+        raise InvalidField(field, text, "text without NUL")

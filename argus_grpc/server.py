@@ -1,0 +1,79 @@
+"""The gRPC server: the services, what stands around them, and its life."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from argus_grpc.config import Config
+from argus_grpc.errors import StoreUnavailable
+from argus_grpc.interceptors.access_log import AccessLog
+from argus_grpc.interceptors.domain_errors import DomainErrors
+from argus_grpc.service import ExportService, IngestService
+from argus_grpc.store import DuckDbStore
+from argus_grpc.tokens import TokenMaker
+from argus_grpc.v1 import export_pb2, export_pb2_grpc, ingest_pb2, ingest_pb2_grpc
+
+_SERVICES = (
+    export_pb2.DESCRIPTOR.services_by_name["ExportService"].full_name,
+    ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
+)
+
+# First to last is outermost to innermost. The log is outermost, so that it sees how every call
+# ended and has made the request id that errors carry.
+_INTERCEPTORS = (AccessLog, DomainErrors)
+
+
+class Server:
+    """A running server. Close it, or use `with`; that ends running calls after the grace time.
+
+    Raises StoreUnavailable if the database cannot be opened or the address cannot be had.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._store = DuckDbStore(config.db, memory_limit_bytes=config.memory_limit)
+        key = config.token_key.encode() if config.token_key else self._store.secret("resume_token_key")
+        tokens = TokenMaker(key, config.token_lifetime_s)
+
+        self._grpc = grpc.server(
+            ThreadPoolExecutor(config.max_calls, thread_name_prefix="call"),
+            interceptors=[interceptor() for interceptor in _INTERCEPTORS],
+            # Two servers on one port would each get some of the calls.
+            options=[("grpc.so_reuseport", 0)],
+        )
+        export_pb2_grpc.add_ExportServiceServicer_to_server(ExportService(self._store, tokens), self._grpc)
+        ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store), self._grpc)
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        reflection.enable_server_reflection(
+            (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+        )
+
+        host = config.listen.rpartition(":")[0]
+        try:
+            port = self._grpc.add_insecure_port(config.listen)
+        except RuntimeError as error:
+            self._store.close()
+            raise StoreUnavailable(f"cannot listen on {config.listen}; is another server there?") from error
+        self.address = f"{host}:{port}"
+        self._grpc.start()
+        for service in ("", *_SERVICES):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Takes no new calls, waits for running ones as long as the grace time, then ends them."""
+        self._health.enter_graceful_shutdown()
+        self._grpc.stop(self._config.shutdown_grace_s).wait()
+        self._store.close()

@@ -1,0 +1,146 @@
+"""The two services: proto ↔ domain, in the order of the protos. No SQL, no status codes."""
+
+from collections.abc import Iterator
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from argus_grpc.columns import COLUMNS, choose_columns
+from argus_grpc.encode import encode_batch
+from argus_grpc.errors import InvalidField, NotServed
+from argus_grpc.export import Export, ExportRequest
+from argus_grpc.ingest import ingest_rows
+from argus_grpc.plan import plan_export
+from argus_grpc.query import check_query
+from argus_grpc.store import DuckDbStore
+from argus_grpc.tokens import TokenMaker
+from argus_grpc.v1.export_pb2 import (
+    Encoding,
+    ExportHeader,
+    ExportSummary,
+    ListColumnsRequest,
+    ListColumnsResponse,
+    Order,
+    PlanExportRequest,
+    PlanExportResponse,
+    StreamEventsRequest,
+    StreamEventsResponse,
+)
+from argus_grpc.v1.export_pb2_grpc import ExportServiceServicer
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
+from argus_grpc.v1.ingest_pb2_grpc import IngestServiceServicer
+from argus_grpc.version import VERSION
+
+DEFAULT_BATCH_BYTES = 1024 * 1024
+BATCH_BYTES_ALLOWED = range(16 * 1024, 2 * 1024 * 1024 + 1)
+
+
+class ExportService(ExportServiceServicer):
+    def __init__(self, store: DuckDbStore, tokens: TokenMaker) -> None:
+        self._store = store
+        self._tokens = tokens
+
+    def ListColumns(self, request: ListColumnsRequest, context: grpc.ServicerContext) -> ListColumnsResponse:
+        return ListColumnsResponse(columns=[column.to_message() for column in COLUMNS])
+
+    def PlanExport(self, request: PlanExportRequest, context: grpc.ServicerContext) -> PlanExportResponse:
+        check_query(request.query)
+        columns = choose_columns(request.columns)
+        plan = plan_export(self._store, request.query, columns)
+        first, last = map(_to_timestamp, plan.extent.timestamps_ns or (None, None))
+        return PlanExportResponse(
+            total_events=plan.extent.row_count,
+            estimated_csv_bytes=plan.estimated_csv_bytes,
+            estimated_json_bytes=plan.estimated_json_bytes,
+            first_timestamp=first,
+            last_timestamp=last,
+            watermark=plan.watermark,
+            query=request.query,
+            columns=[column.to_message() for column in columns],
+        )
+
+    def StreamEvents(
+        self, request: StreamEventsRequest, context: grpc.ServicerContext
+    ) -> Iterator[StreamEventsResponse]:
+        export_request = _to_export_request(request)
+        with Export(export_request, self._store, self._tokens, request.resume_token) as export:
+            context.add_callback(export.cancel)
+            export.begin()
+            yield StreamEventsResponse(header=_to_header(export, export_request))
+            for batch in export.batches():
+                message = encode_batch(batch.events, request.encoding)
+                message.first_row = batch.first_row
+                message.resume_token = batch.resume_token
+                yield StreamEventsResponse(batch=message)
+            yield StreamEventsResponse(summary=_to_summary(export))
+
+
+class IngestService(IngestServiceServicer):
+    def __init__(self, store: DuckDbStore) -> None:
+        self._store = store
+
+    def IngestEvents(
+        self, request: IngestEventsRequest, context: grpc.ServicerContext
+    ) -> IngestEventsResponse:
+        sequences = ingest_rows(self._store, request.rows)
+        return IngestEventsResponse(first_sequence=sequences[0], last_sequence=sequences[-1])
+
+
+def _to_export_request(request: StreamEventsRequest) -> ExportRequest:
+    check_query(request.query)
+    if request.follow:
+        raise NotServed("follow is not served by this version; leave it unset")
+    if request.encoding not in Encoding.values():
+        raise InvalidField("encoding", request.encoding, ", ".join(Encoding.keys()))
+    if request.order not in Order.values():
+        raise InvalidField("order", request.order, ", ".join(Order.keys()))
+    if request.limit < 0:
+        raise InvalidField("limit", request.limit, "0 (no limit) or more")
+    max_batch_bytes = request.max_batch_bytes or DEFAULT_BATCH_BYTES
+    if max_batch_bytes not in BATCH_BYTES_ALLOWED:
+        allowed = (
+            f"{BATCH_BYTES_ALLOWED.start} to {BATCH_BYTES_ALLOWED.stop - 1}, or 0 for {DEFAULT_BATCH_BYTES}"
+        )
+        raise InvalidField("max_batch_bytes", max_batch_bytes, allowed)
+    return ExportRequest(
+        query=request.query,
+        columns=choose_columns(request.columns),
+        order=request.order or Order.ORDER_TIME,
+        max_rows=request.limit or None,
+        max_batch_bytes=max_batch_bytes,
+    )
+
+
+def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
+    return ExportHeader(
+        export_id=export.export_id,
+        exported_at=_to_timestamp(export.exported_at_ns),
+        query=request.query,
+        columns=[column.to_message() for column in request.columns],
+        order=request.order,
+        watermark=export.watermark,
+        total_events=export.total_rows,
+        first_row=export.first_row,
+        resume_token=export.resume_token(),
+        server_version=VERSION,
+    )
+
+
+def _to_summary(export: Export) -> ExportSummary:
+    summary = ExportSummary(
+        completeness=ExportSummary.COMPLETENESS_COMPLETE,
+        total_rows=export.rows_sent,
+        watermark=export.watermark,
+    )
+    if export.rows_remaining:
+        summary.completeness = ExportSummary.COMPLETENESS_TRUNCATED
+        summary.rows_remaining = export.rows_remaining
+        summary.continuation_token = export.resume_token()
+    return summary
+
+
+def _to_timestamp(ns: int | None) -> Timestamp | None:
+    if ns is None:
+        return None
+    seconds, nanos = divmod(ns, 1_000_000_000)
+    return Timestamp(seconds=seconds, nanos=nanos)

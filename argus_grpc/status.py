@@ -1,0 +1,81 @@
+"""The one table of how each domain error is told to a caller: code, reason, details."""
+
+from collections.abc import Callable, Mapping
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+from google.rpc.code_pb2 import Code
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RequestInfo
+from google.rpc.status_pb2 import Status
+
+from argus_grpc import errors
+
+DOMAIN = "argus_grpc.v1"
+INTERNAL_TEXT = "internal error; the server's log has more under this request id"
+
+
+def _no_details(_: errors.ArgusError) -> list[Message]:
+    return []
+
+
+def _bad_field(error: errors.ArgusError) -> list[Message]:
+    assert isinstance(error, errors.InvalidField)
+    description = f"{error.value} is not allowed; allowed: {error.allowed}"
+    violation = BadRequest.FieldViolation(field=error.field, description=description, reason="INVALID_FIELD")
+    return [BadRequest(field_violations=[violation])]
+
+
+def _bad_token(error: errors.ArgusError) -> list[Message]:
+    violation = BadRequest.FieldViolation(
+        field="resume_token", description=str(error), reason="INVALID_TOKEN"
+    )
+    return [BadRequest(field_violations=[violation])]
+
+
+def _precondition(type_: str, subject: str) -> Callable[[errors.ArgusError], list[Message]]:
+    def details(error: errors.ArgusError) -> list[Message]:
+        violation = PreconditionFailure.Violation(type=type_, subject=subject, description=str(error))
+        return [PreconditionFailure(violations=[violation])]
+
+    return details
+
+
+_Row = tuple["Code.ValueType", str, Callable[[errors.ArgusError], list[Message]]]
+
+_TABLE: Mapping[type[errors.ArgusError], _Row] = {
+    errors.InvalidField: (Code.INVALID_ARGUMENT, "INVALID_FIELD", _bad_field),
+    errors.InvalidToken: (Code.INVALID_ARGUMENT, "INVALID_TOKEN", _bad_token),
+    errors.TokenExpired: (
+        Code.FAILED_PRECONDITION,
+        "TOKEN_EXPIRED",
+        _precondition("TOKEN_EXPIRED", "resume_token"),
+    ),
+    errors.EventsRemoved: (
+        Code.FAILED_PRECONDITION,
+        "EVENTS_REMOVED",
+        _precondition("EVENTS_REMOVED", "events"),
+    ),
+    errors.NotServed: (Code.UNIMPLEMENTED, "NOT_SERVED", _no_details),
+    errors.Cancelled: (Code.CANCELLED, "CANCELLED", _no_details),
+    errors.StoreUnavailable: (Code.UNAVAILABLE, "STORE_UNAVAILABLE", _no_details),
+}
+
+
+def status_of(error: Exception, request_id: str) -> Status:
+    """What the caller is told. An error that is not in the table tells nothing of itself."""
+    row = _TABLE.get(type(error)) if isinstance(error, errors.ArgusError) else None
+    if row is None:
+        return _status(Code.INTERNAL, INTERNAL_TEXT, "INTERNAL", request_id, [])
+    code, reason, details = row
+    return _status(code, str(error), reason, request_id, details(error))  # type: ignore[arg-type]
+
+
+def _status(
+    code: "Code.ValueType", message: str, reason: str, request_id: str, details: list[Message]
+) -> Status:
+    packed = []
+    for detail in [ErrorInfo(reason=reason, domain=DOMAIN), *details, RequestInfo(request_id=request_id)]:
+        any_ = Any()
+        any_.Pack(detail)
+        packed.append(any_)
+    return Status(code=code, message=message, details=packed)

@@ -1,0 +1,81 @@
+"""The events in a DuckDB file: one writer, any number of readers, in one process."""
+
+import secrets
+import threading
+from pathlib import Path
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from argus_grpc.errors import StoreUnavailable
+from argus_grpc.store.schema import create_or_upgrade
+from argus_grpc.store.selection import Selection
+from argus_grpc.v1.export_pb2 import Order
+
+
+class DuckDbStore:
+    """The store of one database file, which it creates where there is none.
+
+    Safe for use by many threads. Raises StoreUnavailable if the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, memory_limit_bytes: int) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = duckdb.connect(path, config={"memory_limit": f"{memory_limit_bytes}B"})
+            create_or_upgrade(self._connection)
+        except (duckdb.Error, OSError) as error:
+            raise StoreUnavailable(f"cannot open the database {path}: {error}") from error
+        self._write_lock = threading.Lock()
+        row = self._connection.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
+        assert row is not None
+        self._watermark = int(row[0])
+        # The first compilation loads the compiler, half a second that no caller should wait.
+        ibis.to_sql(ibis.table({"sequence": "int64"}, name="events"), dialect="duckdb")
+
+    @property
+    def watermark(self) -> int:
+        """The greatest committed sequence; 0 while there is none. All below it are committed too."""
+        return self._watermark
+
+    def append(self, events: pa.RecordBatch) -> range:
+        """Stores events, whole or not at all, and returns the sequences they were given.
+
+        `events` has the columns of the stored schema except sequence. On return they are on disk.
+        """
+        with self._write_lock:
+            sequences = range(self._watermark + 1, self._watermark + 1 + events.num_rows)
+            # `batch` is what the SQL below reads.
+            batch = events.add_column(0, "sequence", pa.array(sequences, pa.int64()))
+            cursor = self._connection.cursor()
+            try:
+                cursor.register("batch", batch)
+                cursor.execute("INSERT INTO events BY NAME SELECT * FROM batch")
+            finally:
+                cursor.close()
+            self._watermark = sequences[-1]
+        return sequences
+
+    def select(self, matching: ir.Table, order: "Order.ValueType") -> Selection:
+        """Opens the events of an expression over the events table for reading."""
+        return Selection(self._connection.cursor(), str(ibis.to_sql(matching, dialect="duckdb")), order)
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes kept with the database under a name; made when first asked for."""
+        with self._write_lock:
+            self._connection.execute(
+                "INSERT INTO argus_secrets VALUES (?, ?) ON CONFLICT DO NOTHING",
+                [name, secrets.token_bytes(32)],
+            )
+            row = self._connection.execute(
+                "SELECT secret FROM argus_secrets WHERE name = ?", [name]
+            ).fetchone()
+        assert row is not None
+        return bytes(row[0])
+
+    def close(self) -> None:
+        """Closes the database, after a write that is under way."""
+        with self._write_lock:
+            self._connection.close()
