@@ -14,6 +14,8 @@ from pydantic_settings import (
 )
 
 MIB = 1024 * 1024
+SECRETS = frozenset({"token_key"})
+"""Settings whose values are never shown."""
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -6,16 +6,15 @@ class ArgusError(Exception):
 
 
 class InvalidField(ArgusError):
-    """A field of a request does not fit."""
+    """A field of a request does not fit. A `value` of None says that it is unset."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        shown = repr(value) if isinstance(value, str) else str(value)
+        shown = "unset" if value is None else repr(value) if isinstance(value, str) else str(value)
         if len(shown) > 200:
             shown = f"{shown[:200]}… ({len(shown)} characters)"
-        super().__init__(f"{field}: {shown} is not allowed; allowed: {allowed}")
         self.field = field
-        self.value = shown
-        self.allowed = allowed
+        self.description = f"{shown} is not allowed; allowed: {allowed}"
+        super().__init__(f"{field}: {self.description}")
 
 
 class InvalidToken(ArgusError):

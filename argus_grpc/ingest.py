@@ -22,7 +22,7 @@ def ingest_rows(store: DuckDbStore, rows: Events) -> range:
     Raises InvalidField, naming the first event and field that does not fit; nothing is stored then.
     """
     if not rows.events:
-        raise InvalidField("rows.events", "no event", "at least one")
+        raise InvalidField("rows.events", "an empty list", "at least one event")
     batch = _to_batch(rows)
     _check(batch)
     return store.append(batch)
@@ -45,7 +45,7 @@ def _to_batch(rows: Events) -> pa.RecordBatch:
 def _check(batch: pa.RecordBatch) -> None:
     for name in _REQUIRED:
         if batch[name].null_count:
-            raise InvalidField(_path(pc.index(batch[name].is_null(), True).as_py(), name), "unset", "a value")
+            raise InvalidField(_path(pc.index(batch[name].is_null(), True).as_py(), name), None, "a value")
     _check_all(batch, "source", pc.not_equal(batch["source"], ""), "text, not empty")
     known = pa.array(EVENT_TYPE_NAMES, pa.int32())
     allowed_types = ", ".join(f"{name} ({code})" for code, name in EVENT_TYPE_NAMES.items())

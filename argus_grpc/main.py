@@ -13,9 +13,8 @@ try:
     import structlog
     from pydantic import ValidationError
 
-    from argus_grpc.config import Config, default_database, load_config
+    from argus_grpc.config import SECRETS, Config, default_database, load_config
     from argus_grpc.errors import ArgusError
-    from argus_grpc.server import Server
     from argus_grpc.version import VERSION
 except ModuleNotFoundError as error:
     sys.exit(f"argus-server needs more than the client does ({error}): pip install 'argus-export[server]'")
@@ -88,6 +87,9 @@ def main(config_file: Path | None, **flags: Any) -> None:
 
 
 def _serve(config: Config) -> None:
+    # Here, because it loads for a second, which --help and a refused configuration need not wait.
+    from argus_grpc.server import Server
+
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -105,7 +107,8 @@ def _mistakes(error: ValidationError) -> str:
     for mistake in error.errors():
         field = ".".join(str(part) for part in mistake["loc"])
         message = mistake["msg"].removeprefix("Value error, ")
-        lines.append(f"{field}: {message}, not {mistake['input']!r}" if field else message)
+        value = "" if field in SECRETS else f", not {mistake['input']!r}"
+        lines.append(f"{field}: {message}{value}" if field else message)
     return "\n".join(lines)
 
 

@@ -159,7 +159,7 @@ def _check_durations(query: EventQuery) -> None:
 def _check_thread_name(match: ThreadNameMatch) -> None:
     kind = match.WhichOneof("match")
     if kind is None:
-        raise InvalidField("query.thread_name", "unset", "one of contains, glob and regex")
+        raise InvalidField("query.thread_name", None, "one of contains, glob and regex")
     field, text = f"query.thread_name.{kind}", str(getattr(match, kind))
     _check_text(field, text)
     if len(text) > MAX_PATTERN_CHARS:

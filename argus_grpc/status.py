@@ -20,8 +20,9 @@ def _no_details(_: errors.ArgusError) -> list[Message]:
 
 def _bad_field(error: errors.ArgusError) -> list[Message]:
     assert isinstance(error, errors.InvalidField)
-    description = f"{error.value} is not allowed; allowed: {error.allowed}"
-    violation = BadRequest.FieldViolation(field=error.field, description=description, reason="INVALID_FIELD")
+    violation = BadRequest.FieldViolation(
+        field=error.field, description=error.description, reason="INVALID_FIELD"
+    )
     return [BadRequest(field_violations=[violation])]
 
 

@@ -1,5 +1,6 @@
 """What the tests share: real servers on free ports, with real DuckDB files."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 
 from argus_grpc.config import Config
 from argus_grpc.server import Server
@@ -14,6 +16,8 @@ from argus_grpc.v1.event_pb2 import Event, Events
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 DATA = Path(__file__).parent / "data"
 

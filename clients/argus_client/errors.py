@@ -1,15 +1,15 @@
 """What can go wrong for a client, as exceptions.
 
-    ArgusClientError
-    ├── InvalidRequest        the request does not fit; .violations names field, value and rule
-    ├── NotAllowed            not signed in, or not permitted
-    ├── ServerUnavailable     no server there, or it went away
-    ├── LimitExceeded         a limit of the server's was met
-    ├── ResumeRefused         a resume token that the server does not take any more
-    ├── ServerError           the server failed, or does not serve what was asked
-    ├── BrokenExport          the stream ended early or its data do not add up
-    ├── OutputError           the file cannot be written, or is there already
-    └── SourceError           events cannot be read from a file
+ArgusClientError
+├── InvalidRequest        the request does not fit; .violations names field, value and rule
+├── NotAllowed            not signed in, or not permitted
+├── ServerUnavailable     no server there, or it went away
+├── LimitExceeded         a limit of the server's was met
+├── ResumeRefused         a resume token that the server does not take any more
+├── ServerError           the server failed, or does not serve what was asked
+├── BrokenExport          the stream ended early or its data do not add up
+├── OutputError           the file cannot be written, or is there already
+└── SourceError           events cannot be read from a file
 """
 
 from dataclasses import dataclass

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 _NS_PER_S = 1_000_000_000
+# A fraction is one of seconds, so it needs them before it.
 _INSTANT = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
-    r"(?:[Tt ](?P<time>\d\d:\d\d(?::\d\d)?)(?:\.(?P<fraction>\d{1,9}))?"
-    r"(?P<zone>[Zz]|[+-]\d\d:\d\d)?)?"
+    r"(?:[Tt ](?P<time>\d\d:\d\d(?::\d\d)?)(?:(?<=:\d\d:\d\d)\.(?P<fraction>\d{1,9}))?"
+    r"(?P<zone>[Zz]|[+-]\d\d:\d\d)?)?",
+    re.ASCII,
 )
 _UNITS_NS = {
     "ns": 1,
@@ -21,7 +23,7 @@ _UNITS_NS = {
     "h": 3_600 * _NS_PER_S,
     "d": 86_400 * _NS_PER_S,
 }
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d))+")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d))+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+)(?:\.(\d+))?(ns|us|µs|ms|s|m|h|d)")
 
 
@@ -32,7 +34,9 @@ def parse_instant_ns(text: str) -> int:
     """
     match = _INSTANT.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is not a time; write 2024-01-31, or 2024-01-31T08:30:00.5Z (no zone: UTC)")
+        raise ValueError(
+            f"{text!r} is not a time; write 2024-01-31, or 2024-01-31T08:30:00.5Z (no zone: UTC)"
+        )
     zone = (match["zone"] or "Z").upper()
     clock = match["time"] or "00:00"
     try:

@@ -1,0 +1,43 @@
+"""Exports from, and ingest into, an Argus server.
+
+from argus_client import EventQuery, ExportClient
+
+with ExportClient("localhost:50051") as client:
+    client.export(EventQuery(start="2024-01-01", types=["PINNED"])).to_csv("pinned.csv")
+"""
+
+from argus_client.client import DEFAULT_TARGET, ExportClient
+from argus_client.errors import (
+    ArgusClientError,
+    BrokenExport,
+    InvalidRequest,
+    LimitExceeded,
+    NotAllowed,
+    OutputError,
+    ResumeRefused,
+    ServerError,
+    ServerUnavailable,
+    SourceError,
+    Violation,
+)
+from argus_client.export import Export, Written
+from argus_client.query import EventQuery
+
+__all__ = [
+    "DEFAULT_TARGET",
+    "ArgusClientError",
+    "BrokenExport",
+    "EventQuery",
+    "Export",
+    "ExportClient",
+    "InvalidRequest",
+    "LimitExceeded",
+    "NotAllowed",
+    "OutputError",
+    "ResumeRefused",
+    "ServerError",
+    "ServerUnavailable",
+    "SourceError",
+    "Violation",
+    "Written",
+]

@@ -1,0 +1,102 @@
+"""The command line, `argus-client`: one module a command."""
+
+import os
+import signal
+import sys
+import traceback
+from typing import Any, NoReturn
+
+import click
+
+from argus_client.cli.columns import columns_command
+from argus_client.cli.export import export_command
+from argus_client.cli.ingest import ingest_command
+from argus_client.cli.plan import plan_command
+from argus_client.cli.query_options import FLAGS
+from argus_client.errors import ArgusClientError, InvalidRequest, NotAllowed
+from argus_client.query import tell_violations
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NOT_ALLOWED = 4
+EXIT_INTERRUPTED = 130
+# As a shell reports a filter that SIGPIPE ended. Not 0, which says that the export is whole.
+EXIT_PIPE_CLOSED = 141
+EXIT_TERMINATED = 143
+
+_EPILOG = """\b
+Every option can also come from the environment: --server from ARGUS_SERVER,
+--min-duration from ARGUS_MIN_DURATION, and so on. The command line goes first.
+"""
+
+
+class _Commands(click.Group):
+    """Commands whose errors reach the user as a sentence and an exit code, never as a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            # Here, where what goes wrong with it can still be told.
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _give_up_stdout()
+            ctx.exit(EXIT_PIPE_CLOSED)
+        except KeyboardInterrupt:
+            _fail(ctx, EXIT_INTERRUPTED, "interrupted")
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except InvalidRequest as error:
+            _fail(ctx, EXIT_USAGE, "\n".join(tell_violations(error.violations, FLAGS)) or str(error))
+        except NotAllowed as error:
+            _fail(ctx, EXIT_NOT_ALLOWED, str(error))
+        except ArgusClientError as error:
+            _fail(ctx, EXIT_FAILED, str(error))
+        except OSError as error:
+            _fail(ctx, EXIT_FAILED, error.strerror or str(error))
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            _fail(
+                ctx,
+                EXIT_FAILED,
+                f"internal error ({what}). Please report it, with what ARGUS_DEBUG=1 shows of it",
+            )
+        return result
+
+
+def _fail(ctx: click.Context, code: int, message: str) -> NoReturn:
+    if os.environ.get("ARGUS_DEBUG"):
+        traceback.print_exc()
+    click.echo(f"Error: {message}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _give_up_stdout()
+    ctx.exit(code)
+
+
+def _give_up_stdout() -> None:
+    """What is still in its buffer goes nowhere, or the interpreter would fail on it as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="argus-export", prog_name="argus-client", message="%(prog)s %(version)s")
+def commands() -> None:
+    """Take JVM events out of an Argus server, as CSV, JSON or JSON Lines, and put recordings in."""
+
+
+for _command in (export_command, plan_command, columns_command, ingest_command):
+    commands.add_command(_command)
+
+
+def main() -> None:
+    """The entry point."""
+    # So that a half-written file is cleared away at a polite kill too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    commands(prog_name="argus-client")

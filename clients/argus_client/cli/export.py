@@ -1,0 +1,197 @@
+"""`argus-client export`: events into a file, or to standard output."""
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from argus_client.cli.options import GroupedCommand, Parsed, option, server_option, whole_number
+from argus_client.cli.progress import export_progress
+from argus_client.cli.query_options import columns_option, query_options
+from argus_client.client import ExportClient
+from argus_client.export import DEFAULT_FORMAT, Written
+from argus_client.files import Compression, read_ending
+from argus_client.formats import FORMATS, RenderOptions, make_renderer
+from argus_client.query import EventQuery
+
+EXIT_TRUNCATED = 3
+
+_STDOUT = Path("-")
+_WHAT = "What of them"
+_WHERE = "Where to"
+_HOW = "How it is written"
+
+_EPILOG = """\b
+Examples:
+  argus-client export -o pinned.csv --type PINNED --last 8h
+  argus-client export -o night.jsonl.gz --from 2024-01-31T22:00Z --to 2024-02-01T06:00Z
+  argus-client export --columns all --source orders@host-7 > orders.csv
+  argus-client export -o slow.csv --excel --header titles --min-duration 10ms
+
+\b
+Exit codes:
+  0 whole, 1 failed, 2 wrong use, 3 whole but cut by --limit, 4 not allowed,
+  130 interrupted, 141 standard output was closed by its reader
+"""
+
+
+@click.command("export", cls=GroupedCommand, epilog=_EPILOG)
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    default=_STDOUT,
+    heading=_WHERE,
+    help="The file to write; - is standard output.  [default: -]",
+)
+@option(
+    "--overwrite",
+    is_flag=True,
+    heading=_WHERE,
+    help="Replace FILE if it is there. It stays as it is until the export is whole.",
+)
+@option(
+    "--format",
+    type=click.Choice(FORMATS, case_sensitive=False),
+    heading=_HOW,
+    help="csv, json (one document) or jsonl (a document a line).  [default: by FILE's ending, else csv]",
+    metavar="FORMAT",
+)
+@option(
+    "--compress",
+    type=click.Choice(("none", "gzip", "zstd"), case_sensitive=False),
+    heading=_HOW,
+    help="gzip, zstd or none.  [default: by FILE's ending .gz or .zst, else none]",
+    metavar="METHOD",
+)
+@option(
+    "--metadata",
+    is_flag=True,
+    heading=_HOW,
+    help="csv and jsonl: begin with what the export is (# lines, a _metadata line). json always has it.",
+)
+@option(
+    "--header",
+    type=click.Choice(("names", "titles"), case_sensitive=False),
+    default="names",
+    show_default=True,
+    metavar="STYLE",
+    heading=_HOW,
+    help='csv: column names, or titles such as "Duration (ns)".',
+)
+@option(
+    "--time-precision",
+    type=click.Choice(("auto", "s", "ms", "us", "ns"), case_sensitive=False),
+    default="auto",
+    show_default=True,
+    metavar="UNIT",
+    heading=_HOW,
+    help="How fine timestamps are: s, ms, us or ns; auto is as fine as each needs.",
+)
+@option(
+    "--excel",
+    is_flag=True,
+    heading=_HOW,
+    help="csv: made for Excel: byte order mark, CRLF, and a ' before text that it would run as a formula.",
+)
+@query_options
+@columns_option
+@option(
+    "--limit",
+    type=Parsed("number", whole_number(1)),
+    metavar="N",
+    heading=_WHAT,
+    help="At most N events. When that cuts, it is said, and the exit code is 3.",
+)
+@option(
+    "--order",
+    type=click.Choice(("time", "arrival"), case_sensitive=False),
+    default="time",
+    show_default=True,
+    metavar="ORDER",
+    heading=_WHAT,
+    help="time: by timestamp. arrival: as they came in.",
+)
+@server_option
+@click.pass_context
+def export_command(
+    context: click.Context,
+    /,
+    server: str,
+    query: EventQuery,
+    columns: tuple[str, ...],
+    limit: int | None,
+    order: Literal["time", "arrival"],
+    output: Path,
+    overwrite: bool,
+    format: str | None,
+    compress: Compression | None,
+    **render_options: Any,
+) -> None:
+    """Write the matching events to a file or to standard output.
+
+    FILE appears when the export is whole, and never else. Data go to standard output or FILE, all
+    else goes to standard error.
+    """
+    format_of_name, compression_of_name = read_ending(output)
+    format = format or format_of_name or DEFAULT_FORMAT
+    options = _render_options(format, render_options)
+    to_stdout = output == _STDOUT
+    with (
+        ExportClient(server) as client,
+        client.export(query, columns=columns, limit=limit, order=order) as export,
+        # A bar would run through the data where both go to one terminal.
+        export_progress(str(output), hidden=to_stdout and sys.stdout.isatty()) as show,
+    ):
+        written = export.write(
+            sys.stdout.buffer if to_stdout else output,
+            format,
+            options,
+            compression=compress or compression_of_name,
+            overwrite=overwrite,
+            on_progress=lambda events: show(events, export.header.total_events),
+        )
+    click.echo(_report(written, None if to_stdout else output), err=True)
+    if written.is_truncated:
+        context.exit(EXIT_TRUNCATED)
+
+
+def _render_options(format: str, options: dict[str, Any]) -> RenderOptions:
+    try:
+        render_options = RenderOptions(**options)
+        # Made to be asked: what a format does not have is refused before any call.
+        make_renderer(format, render_options)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from None
+    return render_options
+
+
+def _report(written: Written, path: Path | None) -> str:
+    parts = [tell_events(written.events), tell_bytes(written.size_bytes)]
+    if path is not None:
+        parts.append(str(path))
+    if written.guarded_cells:
+        cells = "1 cell" if written.guarded_cells == 1 else f"{written.guarded_cells:,} cells"
+        parts.append(f"a ' put before {cells} that Excel would run as a formula")
+    if written.is_truncated:
+        parts.append(f"cut by --limit: {written.summary.rows_remaining:,} more match")
+    return ", ".join(parts)
+
+
+def tell_events(count: int) -> str:
+    """A number of events for people."""
+    return f"{count:,} event{'' if count == 1 else 's'}"
+
+
+def tell_bytes(count: int) -> str:
+    """A size for people, in powers of 1,000."""
+    if count < 1_000:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("kB", "MB", "GB"):
+        size /= 1_000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1_000:,.1f} TB"

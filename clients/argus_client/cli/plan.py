@@ -1,0 +1,62 @@
+"""`argus-client plan`: what an export would hold, before it is made."""
+
+import json
+
+import click
+
+from argus_client.cli.export import tell_bytes
+from argus_client.cli.options import GroupedCommand, option, server_option
+from argus_client.cli.query_options import columns_option, query_options
+from argus_client.client import ExportClient
+from argus_client.formats.metadata import query_metadata
+from argus_client.query import EventQuery
+from argus_grpc.v1.export_pb2 import PlanExportResponse
+
+_EPILOG = """\b
+Examples:
+  argus-client plan --last 24h
+  argus-client plan --type PINNED --columns all --json
+"""
+
+
+@click.command("plan", cls=GroupedCommand, epilog=_EPILOG)
+@option("--json", "as_json", is_flag=True, heading="Output", help="As JSON.")
+@query_options
+@columns_option
+@server_option
+def plan_command(server: str, query: EventQuery, columns: tuple[str, ...], as_json: bool) -> None:
+    """Say how many events match, from when to when, and about how large files of them would be.
+
+    The count is exact; nothing is exported.
+    """
+    with ExportClient(server) as client:
+        plan = client.plan(query, columns=columns)
+    if as_json:
+        click.echo(json.dumps(_to_json(plan), indent=2, ensure_ascii=False))
+        return
+    rows = {"Events": f"{plan.total_events:,}"}
+    if plan.total_events:
+        rows["First"] = plan.first_timestamp.ToJsonString()
+        rows["Last"] = plan.last_timestamp.ToJsonString()
+    rows["As CSV"] = f"about {tell_bytes(plan.estimated_csv_bytes)}"
+    rows["As JSON"] = f"about {tell_bytes(plan.estimated_json_bytes)}"
+    rows["Columns"] = ", ".join(column.name for column in plan.columns)
+    if plan.redacted_columns:
+        rows["Hidden"] = f"{', '.join(plan.redacted_columns)} (you may not see their values)"
+    rows["Watermark"] = f"{plan.watermark} (pass it to --after to get what comes later)"
+    for name, value in rows.items():
+        click.echo(f"{name:<10} {value}")
+
+
+def _to_json(plan: PlanExportResponse) -> dict[str, object]:
+    return {
+        "totalEvents": plan.total_events,
+        "firstTimestamp": plan.first_timestamp.ToJsonString() if plan.HasField("first_timestamp") else None,
+        "lastTimestamp": plan.last_timestamp.ToJsonString() if plan.HasField("last_timestamp") else None,
+        "estimatedCsvBytes": plan.estimated_csv_bytes,
+        "estimatedJsonBytes": plan.estimated_json_bytes,
+        "watermark": plan.watermark,
+        "query": query_metadata(plan.query),
+        "columns": [column.name for column in plan.columns],
+        "redactedColumns": list(plan.redacted_columns),
+    }

@@ -1,0 +1,108 @@
+"""The client of one Argus server."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Literal, Self
+
+from argus_client.connection import Connection
+from argus_client.errors import Violation
+from argus_client.export import Export
+from argus_client.query import EventQuery, invalid_request
+from argus_grpc.v1.event_pb2 import Event, Events
+from argus_grpc.v1.export_pb2 import (
+    Column,
+    Encoding,
+    ListColumnsRequest,
+    Order,
+    PlanExportRequest,
+    PlanExportResponse,
+    StreamEventsRequest,
+)
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
+
+DEFAULT_TARGET = "localhost:50051"
+
+_ORDERS: Mapping[str, "Order.ValueType"] = {"time": Order.ORDER_TIME, "arrival": Order.ORDER_ARRIVAL}
+
+
+class ExportClient:
+    """Talks to the Argus server at `target`, HOST:PORT. Close it, or use it in a `with` block.
+
+    It connects when it is first needed. Every method raises the errors of argus_client.errors.
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET) -> None:
+        self._connection = Connection(target)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; exports that are under way are cancelled."""
+        self._connection.close()
+
+    def export(
+        self,
+        query: EventQuery | None = None,
+        *,
+        columns: str | Iterable[str] = (),
+        limit: int | None = None,
+        order: Literal["time", "arrival"] = "time",
+    ) -> Export:
+        """The matching events; the call is made when the first of them, or the header, is asked for.
+
+        columns: names, in the order wanted; none gives the default columns, "all" every one.
+        limit: at most this many events, at least 1; None is no limit. A limit that cuts shows in
+            the summary.
+        order: by (timestamp, sequence), or in the order of arrival.
+        """
+        if order not in _ORDERS:
+            raise _not_allowed("order", order, " and ".join(_ORDERS))
+        if limit is not None and limit < 1:
+            raise _not_allowed("limit", limit, "1 or more; None for no limit")
+        request = StreamEventsRequest(
+            query=(query or EventQuery()).to_message(),
+            columns=_to_names(columns),
+            encoding=Encoding.ENCODING_ARROW,
+            limit=limit or 0,
+            order=_ORDERS[order],
+        )
+        return Export(self._connection, request)
+
+    def plan(
+        self, query: EventQuery | None = None, *, columns: str | Iterable[str] = ()
+    ) -> PlanExportResponse:
+        """What an export would hold: exact count, time extent, estimated sizes, watermark."""
+        request = PlanExportRequest(query=(query or EventQuery()).to_message(), columns=_to_names(columns))
+        return self._connection.call(self._connection.exports.PlanExport, request)
+
+    def columns(self) -> tuple[Column, ...]:
+        """All columns that this caller may see, in the order of the schema."""
+        return tuple(
+            self._connection.call(self._connection.exports.ListColumns, ListColumnsRequest()).columns
+        )
+
+    def ingest_events(self, events: Sequence[Event]) -> IngestEventsResponse:
+        """Stores the events, all or none; when this returns they are committed to disk.
+
+        At least one event, and together less than 4 MiB. Returns their sequence numbers.
+        """
+        request = IngestEventsRequest(rows=Events(events=events))
+        return self._connection.call(self._connection.ingests.IngestEvents, request)
+
+
+def _to_names(columns: str | Iterable[str]) -> tuple[str, ...]:
+    # A lone string would else be taken as its letters.
+    return (columns,) if isinstance(columns, str) else tuple(columns)
+
+
+def _not_allowed(field: str, value: object, allowed: str) -> Exception:
+    return invalid_request((Violation(field, f"{value!r} is not allowed; allowed: {allowed}"),))

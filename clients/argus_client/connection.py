@@ -1,0 +1,147 @@
+"""The channel to one server, and its errors in this library's words.
+
+Decisions use status codes and google.rpc details, never message text.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NoReturn, Protocol, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, RequestInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from argus_client.errors import (
+    ArgusClientError,
+    BrokenExport,
+    InvalidRequest,
+    LimitExceeded,
+    NotAllowed,
+    ResumeRefused,
+    ServerError,
+    ServerUnavailable,
+    Violation,
+)
+from argus_client.query import invalid_request
+from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
+from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
+
+_CHANNEL_OPTIONS = (
+    # A peer that vanished without a word is noticed within 80 s, in a quiet stream too.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+_Request_contra = TypeVar("_Request_contra", contravariant=True)
+_Response = TypeVar("_Response")
+_Response_co = TypeVar("_Response_co", covariant=True)
+
+
+class MessageStream(Protocol[_Response_co]):
+    """The messages of a call, which can be called off."""
+
+    def __iter__(self) -> Iterator[_Response_co]: ...
+    def cancel(self) -> object: ...
+
+
+class Connection:
+    """A channel to the server at `target`, HOST:PORT. It connects when the first call is made."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        self._has_answered = False
+        self.exports = ExportServiceStub(self._channel)
+        self.ingests = IngestServiceStub(self._channel)
+
+    def close(self) -> None:
+        """Closes the channel; calls that are under way end as cancelled."""
+        self._channel.close()
+
+    def call(self, method: Callable[[_Request_contra], _Response], request: _Request_contra) -> _Response:
+        """The answer to a unary call. Raises an ArgusClientError."""
+        try:
+            response = method(request)
+        except grpc.RpcError as error:
+            self._raise_for(error)
+        self._has_answered = True
+        return response
+
+    def messages(self, stream: MessageStream[_Response]) -> Iterator[_Response]:
+        """The messages of a stream until its status is OK. Raises an ArgusClientError."""
+        messages = iter(stream)
+        while True:
+            try:
+                message = next(messages)
+            except StopIteration:
+                return
+            except grpc.RpcError as error:
+                self._raise_for(error)
+            self._has_answered = True
+            yield message
+
+    def _raise_for(self, error: grpc.RpcError) -> NoReturn:
+        raise _to_client_error(error, self.target, has_answered=self._has_answered) from error
+
+
+def _to_client_error(error: grpc.RpcError, target: str, *, has_answered: bool) -> ArgusClientError:
+    # What grpc raises for a call is the call as well.
+    call = cast(grpc.Call, error)
+    code, message = call.code(), call.details() or call.code().name
+    details = _rich_status(call)
+    match code:
+        case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
+            violations = _violations(details)
+            return invalid_request(violations) if violations else InvalidRequest(message)
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            return NotAllowed(message)
+        case grpc.StatusCode.UNAVAILABLE if details is not None:
+            return ServerUnavailable(f"the server at {target} is not available: {message}")
+        case grpc.StatusCode.UNAVAILABLE if has_answered:
+            return ServerUnavailable(f"the server at {target} went away")
+        case grpc.StatusCode.UNAVAILABLE:
+            return ServerUnavailable(f"no server answers at {target} — is argus-server running?")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return LimitExceeded(message)
+        case grpc.StatusCode.FAILED_PRECONDITION:
+            return ResumeRefused(message)
+        case grpc.StatusCode.DATA_LOSS:
+            return BrokenExport(message)
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return ServerError(f"the server at {target} does not serve this: {message}")
+        case grpc.StatusCode.CANCELLED:
+            return ServerError(f"the call was cancelled: {message}")
+        case _:
+            return ServerError(f"the server at {target} failed: {message}{_request_id(details)}")
+
+
+def _rich_status(call: grpc.Call) -> Status | None:
+    try:
+        status: Status | None = rpc_status.from_call(call)
+    except ValueError:
+        # Details that contradict the call's own status are not to be relied on.
+        return None
+    return status
+
+
+def _violations(details: Status | None) -> tuple[Violation, ...]:
+    bad_request = _detail(details, BadRequest())
+    return tuple(Violation(v.field, v.description) for v in bad_request.field_violations)
+
+
+def _request_id(details: Status | None) -> str:
+    request_id = _detail(details, RequestInfo()).request_id
+    return f" (request id {request_id})" if request_id else ""
+
+
+_Detail = TypeVar("_Detail", bound=Message)
+
+
+def _detail(details: Status | None, into: _Detail) -> _Detail:
+    """The first detail of that kind; the message stays empty if there is none."""
+    for detail in details.details if details is not None else ():
+        if detail.Unpack(into):
+            break
+    return into

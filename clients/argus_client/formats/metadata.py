@@ -1,0 +1,97 @@
+"""What an export is, read off its header: the one place that all formats take it from."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from argus_grpc.v1.event_pb2 import EventType
+from argus_grpc.v1.export_pb2 import ExportHeader, Order
+from argus_grpc.v1.query_pb2 import EventQuery
+
+# What str.splitlines() and the readers that work like it take for the end of a line.
+_LINE_BREAK = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+
+
+def compact_json(value: object) -> str:
+    """JSON without spaces, non-ASCII characters as they are."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def query_metadata(query: EventQuery) -> dict[str, Any]:
+    """The query as JSON has it: from, to and type always (null: not given), the rest where set."""
+    types = [EventType.Name(code).removeprefix("EVENT_TYPE_") for code in query.event_types]
+    described: dict[str, Any] = {
+        "from": query.start_time.ToJsonString() if query.HasField("start_time") else None,
+        "to": query.end_time.ToJsonString() if query.HasField("end_time") else None,
+        "type": types or None,
+    }
+    if query.sources:
+        described["sources"] = list(query.sources)
+    if query.thread_ids:
+        described["threadIds"] = list(query.thread_ids)
+    if query.carrier_threads:
+        described["carrierThreads"] = list(query.carrier_threads)
+    match = query.thread_name.WhichOneof("match")
+    if match:
+        described["threadName"] = {match: getattr(query.thread_name, match)}
+    if query.HasField("min_duration_ns"):
+        described["minDurationNs"] = query.min_duration_ns
+    if query.HasField("max_duration_ns"):
+        described["maxDurationNs"] = query.max_duration_ns
+    if query.after_sequence:
+        described["afterSequence"] = query.after_sequence
+    return described
+
+
+def export_metadata(header: ExportHeader) -> dict[str, Any]:
+    """The export as JSON has it. Columns go by name; redactedColumns is there where some are."""
+    described: dict[str, Any] = {
+        "exportedAt": header.exported_at.ToJsonString(),
+        "query": query_metadata(header.query),
+        "totalEvents": header.total_events,
+        "exportId": header.export_id,
+        "watermark": header.watermark,
+        "order": Order.Name(header.order).removeprefix("ORDER_").lower(),
+        "columns": [column.name for column in header.columns],
+    }
+    if header.redacted_columns:
+        described["redactedColumns"] = list(header.redacted_columns)
+    return described
+
+
+def metadata_lines(header: ExportHeader) -> Iterable[str]:
+    """The export as `key: value` lines without their ends, for CSV's comments.
+
+    Keys are in snake case. Numbers, times and names stand as they are, lists of them with commas;
+    text of the user's is a JSON string or list. What is not set is left out.
+    """
+    metadata = export_metadata(header)
+    query = metadata.pop("query")
+    lines: Mapping[str, Any] = {
+        "export_id": metadata["exportId"],
+        "exported_at": metadata["exportedAt"],
+        "from": query["from"],
+        "to": query["to"],
+        "type": query["type"],
+        "sources": compact_json(query["sources"]) if "sources" in query else None,
+        "thread_ids": query.get("threadIds"),
+        "carrier_threads": query.get("carrierThreads"),
+        "thread_name": compact_json(query["threadName"]) if "threadName" in query else None,
+        "min_duration_ns": query.get("minDurationNs"),
+        "max_duration_ns": query.get("maxDurationNs"),
+        "after_sequence": query.get("afterSequence"),
+        "order": metadata["order"],
+        "columns": metadata["columns"],
+        "redacted_columns": metadata.get("redactedColumns"),
+        "watermark": metadata["watermark"],
+        "total_events": metadata["totalEvents"],
+    }
+    for key, value in lines.items():
+        if value is not None:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f"{key}: {_LINE_BREAK.sub(_escape, text)}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

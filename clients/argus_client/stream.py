@@ -1,0 +1,153 @@
+"""The rules of an export's stream: nothing passes that does not add up.
+
+A resume belongs between this and the connection: a StreamVerifier knows at every moment which row
+comes next, and the token to ask for it with.
+"""
+
+from collections.abc import Mapping
+
+import google_crc32c
+import pyarrow as pa
+
+from argus_client.errors import BrokenExport
+from argus_grpc.v1.export_pb2 import (
+    Column,
+    ColumnType,
+    EventBatch,
+    ExportHeader,
+    ExportSummary,
+    Progress,
+    StreamEventsResponse,
+)
+
+_ARROW_TYPES: Mapping["ColumnType.ValueType", pa.DataType] = {
+    ColumnType.COLUMN_TYPE_STRING: pa.string(),
+    ColumnType.COLUMN_TYPE_INT32: pa.int32(),
+    ColumnType.COLUMN_TYPE_INT64: pa.int64(),
+    ColumnType.COLUMN_TYPE_DOUBLE: pa.float64(),
+    ColumnType.COLUMN_TYPE_TIMESTAMP_NS: pa.timestamp("ns", tz="UTC"),
+    ColumnType.COLUMN_TYPE_EVENT_TYPE: pa.dictionary(pa.int8(), pa.string()),
+}
+
+
+class StreamVerifier:
+    """Takes an export's messages in order and gives out the events in them, checked.
+
+    Every method raises BrokenExport, saying what does not add up.
+    """
+
+    def __init__(self) -> None:
+        self.header: ExportHeader | None = None
+        self.summary: ExportSummary | None = None
+        self.next_row = 0
+        self.resume_token = ""
+        self.schema: pa.Schema = pa.schema([])
+        """The schema of the batches, by the header's columns."""
+
+    def accept(self, message: StreamEventsResponse) -> pa.RecordBatch | None:
+        """The events of the next message; None if it carries none."""
+        kind = message.WhichOneof("payload")
+        if kind is None:
+            raise BrokenExport(
+                f"the server sent a message of a kind this client does not know, {self.so_far}"
+            )
+        if self.summary is not None:
+            raise BrokenExport(f"the server sent a {kind} after the summary")
+        if kind == "header":
+            self._accept_header(message.header)
+        elif self.header is None:
+            raise BrokenExport(f"the stream begins with a {kind}, not with a header")
+        elif kind == "batch":
+            return self._accept_batch(message.batch, self.header)
+        elif kind == "progress":
+            self._accept_progress(message.progress)
+        else:
+            self._accept_summary(message.summary, self.header)
+        return None
+
+    def finish(self) -> ExportSummary:
+        """The summary, once the stream has ended with status OK."""
+        if self.header is None:
+            raise BrokenExport("the stream ended before its header")
+        if self.summary is None:
+            raise BrokenExport(f"the stream ended without its summary, {self.so_far}")
+        return self.summary
+
+    @property
+    def so_far(self) -> str:
+        """How far the export has come, for messages."""
+        of_total = f" of {self.header.total_events:,}" if self.header is not None else ""
+        return f"after {self.next_row:,}{of_total} events"
+
+    def _accept_header(self, header: ExportHeader) -> None:
+        if self.header is not None:
+            raise BrokenExport(f"the server sent a second header, {self.so_far}")
+        if header.first_row != 0:
+            raise BrokenExport(f"the stream begins at event {header.first_row:,}, not at the first")
+        self.schema = pa.schema([(column.name, _arrow_type(column)) for column in header.columns])
+        self.header, self.resume_token = header, header.resume_token
+
+    def _accept_batch(self, batch: EventBatch, header: ExportHeader) -> pa.RecordBatch:
+        if batch.first_row != self.next_row:
+            raise BrokenExport(
+                f"events are missing or repeated: a batch begins at event {batch.first_row:,} "
+                f"where {self.next_row:,} should come next"
+            )
+        if batch.WhichOneof("payload") != "arrow":
+            raise BrokenExport(f"the batch at event {self.next_row:,} is not in the Arrow encoding asked for")
+        if google_crc32c.value(batch.arrow) != batch.crc32c:
+            raise BrokenExport(f"the batch at event {self.next_row:,} was damaged: its CRC-32C differs")
+        events = self._decode(batch)
+        if not events.num_rows == batch.row_count > 0:
+            raise BrokenExport(
+                f"the batch at event {self.next_row:,} says it has {batch.row_count:,} events, "
+                f"but has {events.num_rows:,}"
+            )
+        if self.next_row + batch.row_count > header.total_events:
+            raise BrokenExport(f"more events came than the {header.total_events:,} that the header says")
+        self.next_row += batch.row_count
+        self.resume_token = batch.resume_token
+        return events
+
+    def _decode(self, batch: EventBatch) -> pa.RecordBatch:
+        try:
+            with pa.ipc.open_stream(batch.arrow) as reader:
+                batches = list(reader)
+        except (pa.ArrowException, OSError) as error:
+            raise BrokenExport(
+                f"the batch at event {self.next_row:,} is not an Arrow stream: {error}"
+            ) from error
+        if len(batches) != 1:
+            raise BrokenExport(
+                f"the batch at event {self.next_row:,} has {len(batches)} record batches, not 1"
+            )
+        if not batches[0].schema.equals(self.schema):
+            raise BrokenExport(f"the batch at event {self.next_row:,} has other columns than the header says")
+        return batches[0]
+
+    def _accept_progress(self, progress: Progress) -> None:
+        if progress.rows_sent != self.next_row:
+            raise BrokenExport(f"the server says it has sent {progress.rows_sent:,} events, {self.so_far}")
+        self.resume_token = progress.resume_token
+
+    def _accept_summary(self, summary: ExportSummary, header: ExportHeader) -> None:
+        for said_by, total in (("summary", summary.total_rows), ("header", header.total_events)):
+            if total != self.next_row:
+                raise BrokenExport(f"{self.next_row:,} events came, but the {said_by} says {total:,}")
+        if summary.watermark != header.watermark:
+            raise BrokenExport(
+                f"the summary's watermark is {summary.watermark:,}, but the header's {header.watermark:,}"
+            )
+        is_truncated = summary.completeness == ExportSummary.COMPLETENESS_TRUNCATED
+        if is_truncated is not (summary.rows_remaining > 0) or (
+            not is_truncated and summary.completeness != ExportSummary.COMPLETENESS_COMPLETE
+        ):
+            name = ExportSummary.Completeness.Name(summary.completeness)
+            raise BrokenExport(f"the summary says {name} with {summary.rows_remaining:,} events remaining")
+        self.summary = summary
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    if column.type not in _ARROW_TYPES:
+        raise BrokenExport(f"column {column.name} is of a type that this client does not know")
+    return _ARROW_TYPES[column.type]

@@ -1,0 +1,81 @@
+"""The main job, start to end, on a real recording: what `make run` does.
+
+Starts a server on a free port, ingests a Flight Recorder file, exports its events as CSV, JSON and
+JSON Lines under out/, shows the first lines, and stops the server.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from itertools import islice
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+RECORDING = Path("tests/data/vt25.jfr")
+OUT = Path("out")
+SHOWN_LINES = 4
+SHOWN_CHARS = 150
+
+
+def main() -> None:
+    os.chdir(PROJECT)
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        _say("Starting a server on a free port")
+        server = subprocess.Popen(
+            [_program("argus-server"), "--db", str(Path(folder, "events.duckdb")), "--listen", "127.0.0.1:0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            assert server.stdout is not None
+            ready = server.stdout.readline()
+            if not ready:
+                sys.exit("the server did not start; run argus-server to see why")
+            address = ready.split()[4].rstrip(",")
+            _run_main_job(address)
+        finally:
+            server.terminate()
+            server.wait()
+    _say("Stopped the server. To go on:")
+    print(_NEXT_STEPS)
+
+
+def _run_main_job(address: str) -> None:
+    _client(address, "ingest", str(RECORDING), "--source", "load@laptop")
+    for file in ("events.csv", "events.json", "pinned.jsonl"):
+        only_pinned = ["--type", "PINNED", "--columns", "all"] if file.startswith("pinned") else []
+        _client(address, "export", *only_pinned, "--overwrite", "-o", str(OUT / file))
+        with (OUT / file).open(encoding="utf-8") as lines:
+            for line in islice(lines, SHOWN_LINES):
+                text = line.rstrip("\n")
+                print(f"  {text[:SHOWN_CHARS]}{'…' if len(text) > SHOWN_CHARS else ''}")
+
+
+def _client(address: str, *arguments: str) -> None:
+    _say(f"$ argus-client {' '.join(arguments)}")
+    environment = os.environ | {"ARGUS_SERVER": address}
+    subprocess.run([_program("argus-client"), *arguments], env=environment, check=True)
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _say(text: str) -> None:
+    print(f"\n{text}", flush=True)
+
+
+_NEXT_STEPS = """
+  . .venv/bin/activate
+  argus-server &                                     # keeps events in your data folder, port 50051
+  argus-client ingest tests/data/vt21.jfr            # or any recording of yours
+  argus-client plan --type PINNED                    # how many, how large, from when to when
+  argus-client export --type PINNED --min-duration 10ms --columns all -o pinned.csv
+  argus-client export --help
+"""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""argus-server as its operator meets it: start, refusals, signals, and what outlives it."""
+
+import signal
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from argus_grpc.v1.event_pb2 import Event, Events
+from argus_grpc.v1.export_pb2 import StreamEventsRequest
+from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
+from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
+from tests.processes import run_server, server_process
+
+pytestmark = pytest.mark.duckdb
+
+EVENTS = IngestEventsRequest(
+    rows=Events(events=[Event(timestamp=i, event_type=1, source="s", thread_name="x" * 1000) for i in range(1500)])
+)
+
+
+def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:
+    with server_process(tmp_path / "events.duckdb") as server:
+        assert server.stop(signal.SIGTERM) == 0
+
+
+def test_what_was_acknowledged_outlives_sigkill_and_old_tokens_hold(tmp_path: Path) -> None:
+    db = tmp_path / "events.duckdb"
+    with server_process(db) as server, grpc.insecure_channel(server.address) as channel:
+        assert IngestServiceStub(channel).IngestEvents(EVENTS).last_sequence == 1500
+        request = StreamEventsRequest(columns=["sequence", "thread_name"], max_batch_bytes=100_000)
+        stream = ExportServiceStub(channel).StreamEvents(request)
+        token = [next(stream), next(stream)][1].batch.resume_token
+        stream.cancel()
+        server.stop(signal.SIGKILL)
+
+    request.resume_token = token
+    with server_process(db) as server, grpc.insecure_channel(server.address) as channel:
+        head, *answers = ExportServiceStub(channel).StreamEvents(request)
+        rest = [event.sequence for answer in answers for event in answer.batch.rows.events]
+        assert rest == list(range(head.header.first_row + 1, 1501))
+        assert 0 < head.header.first_row < 1500
+        assert IngestServiceStub(channel).IngestEvents(EVENTS).first_sequence == 1501
+
+
+def test_health_and_reflection_answer(tmp_path: Path) -> None:
+    with server_process(tmp_path / "events.duckdb") as server, grpc.insecure_channel(server.address) as channel:
+        for service in ("", "argus_grpc.v1.ExportService", "argus_grpc.v1.IngestService"):
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        question = reflection_pb2.ServerReflectionRequest(list_services="")
+        (listed,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([question]))
+        names = {service.name for service in listed.list_services_response.service}
+        assert {"argus_grpc.v1.ExportService", "argus_grpc.v1.IngestService"} <= names
+
+
+def test_a_second_server_on_the_same_file_or_port_is_refused(tmp_path: Path) -> None:
+    db = tmp_path / "events.duckdb"
+    with server_process(db) as server:
+        same_file = run_server("--db", str(db), "--listen", "127.0.0.1:0")
+        assert same_file.returncode == 1
+        assert f"cannot open the database {db}" in same_file.stderr
+        same_port = run_server("--db", str(tmp_path / "other.duckdb"), "--listen", server.address)
+        assert same_port.returncode == 1
+        assert f"cannot listen on {server.address}" in same_port.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "said"),
+    [
+        (["--listen", "0.0.0.0:0"], {}, "0.0.0.0:0 can be reached from other machines, which needs --insecure"),
+        (["--listen", "example.org:1"], {}, "needs --insecure"),
+        (["--listen", "nonsense"], {}, "listen: 'nonsense' is not an address; write HOST:PORT"),
+        (["--max-calls", "0"], {}, "max_calls: Input should be greater than or equal to 1, not 0"),
+        ([], {"ARGUS_MEMORY_LIMIT": "lots"}, "memory_limit: could not parse value and unit from byte string, not 'lots'"),
+        ([], {"ARGUS_TOKEN_KEY": "sesame"}, "token_key: String should have at least 32 characters"),
+        (["--config", "missing.toml"], {}, "'missing.toml' does not exist"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused_by_name(
+    flags: list[str], environment: dict[str, str], said: str
+) -> None:
+    refused = run_server(*flags, environment=environment)
+    assert refused.returncode == 2
+    assert said in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+    assert "sesame" not in refused.stderr
+
+
+def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('max_calls = "many"\ntoken_lifetime_s = 1\nsurprise = true\n')
+    refused = run_server("--config", str(file))
+    assert refused.returncode == 2
+    for name in ("max_calls", "token_lifetime_s", "surprise"):
+        assert name in refused.stderr
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "events.duckdb"
+    file.write_text("hello")
+    refused = run_server("--db", str(file), "--listen", "127.0.0.1:0")
+    assert refused.returncode == 1
+    assert f"cannot open the database {file}" in refused.stderr
+    assert "Traceback" not in refused.stderr

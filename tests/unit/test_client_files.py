@@ -1,0 +1,293 @@
+"""A file is there whole, or not at all."""
+
+import gzip
+import io
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from argus_client import ExportClient, OutputError
+from argus_client.files import Output, make_compressor, read_ending, whole_file
+from argus_client.formats import RenderOptions
+from tests.scripted import batch, header, scripted_server, summary
+
+HEADER = b"timestamp,event_type,thread_id,thread_name,carrier_thread,duration_ns\n"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_half(path: Path, error: type[BaseException]) -> None:
+    with whole_file(path, overwrite=True) as file:
+        file.write(b"half")
+        raise error
+
+
+def test_the_file_appears_only_at_the_end(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a.csv", overwrite=False) as file:
+        file.write(b"whole")
+        assert names(tmp_path) == ["a.csv.part"]
+    assert names(tmp_path) == ["a.csv"]
+    assert (tmp_path / "a.csv").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_whatever_ends_it_early_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error):
+        write_half(tmp_path / "a.csv", error)
+    assert names(tmp_path) == []
+
+
+def test_an_existing_file_is_refused_before_any_call(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old")
+    with (
+        scripted_server(header(0), summary(0)) as server,
+        ExportClient(server.address) as client,
+        pytest.raises(OutputError, match=r"a\.csv exists already"),
+    ):
+        client.export().to_csv(path)
+    assert server.requests == []
+    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"old")
+
+
+def test_overwriting_keeps_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyError):
+        write_half(path, KeyError)
+    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"old")
+    with whole_file(path, overwrite=True) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"new")
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with pytest.raises(OutputError, match="exists already"), whole_file(path, overwrite=False):
+        path.write_bytes(b"another's")
+    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"another's")
+
+
+def test_a_link_to_nowhere_counts_as_existing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="exists already"), whole_file(tmp_path / "a.csv", overwrite=False):
+        pass
+    assert names(tmp_path) == ["a.csv"]
+
+
+def test_two_exports_to_one_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with whole_file(path, overwrite=False) as file:
+        file.write(b"first")
+        with (
+            pytest.raises(OutputError, match=r"a\.csv\.part is being written"),
+            whole_file(path, overwrite=True),
+        ):
+            pass
+    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"first")
+
+
+def test_what_a_killed_export_left_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.part").write_bytes(b"a long half of a file")
+    with whole_file(tmp_path / "a.csv", overwrite=False) as file:
+        file.write(b"whole")
+    assert (names(tmp_path), (tmp_path / "a.csv").read_bytes()) == (["a.csv"], b"whole")
+
+
+def test_a_finished_file_is_not_emptied_through_its_part_name(tmp_path: Path) -> None:
+    """Killed between giving the file its name and taking the .part name away."""
+    (tmp_path / "moved.csv").write_bytes(b"finished")
+    os.link(tmp_path / "moved.csv", tmp_path / "a.csv.part")
+    with whole_file(tmp_path / "a.csv", overwrite=False) as file:
+        file.write(b"new")
+    assert names(tmp_path) == ["a.csv", "moved.csv"]
+    assert (tmp_path / "moved.csv").read_bytes() == b"finished"
+
+
+def test_without_hard_links_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with whole_file(tmp_path / "a.csv", overwrite=False) as file:
+        file.write(b"whole")
+    assert (names(tmp_path), (tmp_path / "a.csv").read_bytes()) == (["a.csv"], b"whole")
+    with pytest.raises(OutputError, match="exists already"), whole_file(tmp_path / "b.csv", overwrite=False):
+        (tmp_path / "b.csv").write_bytes(b"another's")
+    assert (tmp_path / "b.csv").read_bytes() == b"another's"
+
+
+def test_the_file_has_the_rights_that_the_umask_says(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with whole_file(tmp_path / "a.csv", overwrite=False):
+            pass
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a.csv").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (".", "is a folder; name a file in it"),
+        ("missing/a.csv", "cannot write .*missing/a.csv: No such file or directory"),
+        ("file/a.csv", "cannot write .*file/a.csv: Not a directory"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_refused_by_name(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=message), whole_file(tmp_path / name, overwrite=True):
+        pass
+
+
+@contextmanager
+def files_limited_to(max_bytes: int) -> Iterator[None]:
+    """As a full disk: writing beyond fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst", "json", "jsonl"])
+def test_a_disk_that_fills_up_is_said_and_leaves_nothing(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    with (
+        scripted_server(header(3_000), batch(0, 3_000), summary(3_000)) as server,
+        ExportClient(server.address) as client,
+        files_limited_to(100),
+        pytest.raises(OutputError, match=f"cannot write {path}: File too large"),
+    ):
+        client.export().write(path)
+    assert names(tmp_path) == []
+
+
+def test_a_device_is_written_to_as_it_is() -> None:
+    with whole_file(Path("/dev/null"), overwrite=False) as file:
+        file.write(b"gone")
+    assert Path("/dev/null").is_char_device()
+    with (
+        scripted_server(header(0), summary(0)) as server,
+        ExportClient(server.address) as client,
+        pytest.raises(OutputError, match="cannot write /dev/full: No space left on device"),
+    ):
+        client.export().write("/dev/full")
+
+
+def test_a_named_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with scripted_server(header(0), summary(0)) as server, ExportClient(server.address) as client:
+        client.export().write(pipe)
+    assert os.read(reader, 1_000) == HEADER
+    os.close(reader)
+
+
+class Trickle(io.RawIOBase):
+    """Takes three bytes at a time, as a raw pipe may."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    def write(self, data: object) -> int:
+        part = bytes(memoryview(data)[:3])  # type: ignore[arg-type]
+        self.taken += part
+        return len(part)
+
+
+def test_all_is_written_to_a_file_that_takes_a_little_at_a_time() -> None:
+    trickle = Trickle()
+    output = Output(trickle, "trickle")
+    output.write(b"0123456789")
+    output.write(pa.py_buffer(b"abc"))
+    assert (trickle.taken, output.bytes_written) == (b"0123456789abc", 13)
+
+
+def test_a_binary_file_is_written_to_and_left_open() -> None:
+    file = io.BytesIO()
+    with (
+        scripted_server(header(2), batch(0, 2), summary(2)) as server,
+        ExportClient(server.address) as client,
+    ):
+        written = client.export().write(file)
+    assert file.getvalue().startswith(HEADER)
+    assert (written.events, written.size_bytes) == (2, len(file.getvalue()))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.binary(max_size=2_000)), st.integers(0, 3))
+def test_compressed_bytes_come_back(parts: list[bytes], large: int) -> None:
+    parts += [os.urandom(700_000)] * large
+    whole = b"".join(parts)
+    for compression in ("gzip", "zstd", "none"):
+        compressor = make_compressor(compression)
+        data = b"".join([bytes(compressor.compress(part)) for part in parts]) + compressor.flush()
+        known_to_arrow = None if compression == "none" else compression
+        assert pa.input_stream(pa.py_buffer(data), compression=known_to_arrow).read() == whole
+
+
+def test_gzip_bytes_carry_no_time_and_no_name() -> None:
+    compressor = make_compressor("gzip")
+    data = compressor.compress(b"same") + compressor.flush()
+    assert gzip.decompress(data) == b"same"
+    # RFC 1952, 2.3: FLG says no name; MTIME 0 is no time.
+    assert (data[3], data[4:8]) == (0, b"\0\0\0\0")
+
+
+def test_zstd_of_nothing_is_still_zstd() -> None:
+    data = make_compressor("zstd").flush()
+    assert pa.input_stream(pa.py_buffer(data), compression="zstd").read() == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.csv", ("csv", "none")),
+        ("a.b.JSON", ("json", "none")),
+        ("a.jsonl.gz", ("jsonl", "gzip")),
+        ("a.ndjson.zst", ("jsonl", "zstd")),
+        ("a.CSV.GZ", ("csv", "gzip")),
+        ("a", (None, "none")),
+        ("a.gz", (None, "gzip")),
+        ("a.txt", (None, "none")),
+        (".csv", (None, "none")),
+        ("-", (None, "none")),
+    ],
+)
+def test_the_ending_says_format_and_compression(name: str, expected: tuple[str | None, str]) -> None:
+    assert read_ending(Path(name)) == expected
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.zst", "a.json", "a.csv"])
+def test_files_are_what_their_ending_says(tmp_path: Path, name: str) -> None:
+    with (
+        scripted_server(header(2), batch(0, 2), summary(2)) as server,
+        ExportClient(server.address) as client,
+    ):
+        client.export().write(tmp_path / name)
+        plain = io.BytesIO()
+        client.export().write(plain, read_ending(Path(name))[0])
+    # Arrow goes by the ending too.
+    assert pa.input_stream(str(tmp_path / name)).read() == plain.getvalue()
+
+
+def test_what_is_given_goes_before_the_ending(tmp_path: Path) -> None:
+    path = tmp_path / "a.json.gz"
+    with scripted_server(header(0), summary(0)) as server, ExportClient(server.address) as client:
+        client.export().write(path, "csv", RenderOptions(excel=True), compression="none")
+    assert path.read_bytes() == b"\xef\xbb\xbf" + HEADER.replace(b"\n", b"\r\n")
