@@ -39,6 +39,9 @@ class NotServed(ArgusError):
 class Cancelled(ArgusError):
     """The caller has gone, or asked to stop."""
 
+    def __init__(self) -> None:
+        super().__init__("the call was cancelled")
+
 
 class StoreUnavailable(ArgusError):
     """The database cannot be opened or is closing."""

@@ -42,8 +42,13 @@ class Server:
         self._grpc = grpc.server(
             ThreadPoolExecutor(config.max_calls, thread_name_prefix="call"),
             interceptors=[interceptor() for interceptor in _INTERCEPTORS],
-            # Two servers on one port would each get some of the calls.
-            options=[("grpc.so_reuseport", 0)],
+            options=[
+                # Two servers on one port would each get some of the calls.
+                ("grpc.so_reuseport", 0),
+                # Clients ping once a minute to notice a dead connection, also while a stream is quiet.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
         )
         export_pb2_grpc.add_ExportServiceServicer_to_server(ExportService(self._store, tokens), self._grpc)
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store), self._grpc)

@@ -12,14 +12,13 @@ import structlog
 
 from argus_grpc.config import Config
 from argus_grpc.server import Server
-from argus_grpc.v1.event_pb2 import Event, Events
+from argus_grpc.v1.event_pb2 import Event, Events, EventType
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
-DATA = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,22 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
 @pytest.fixture
 def example_events() -> list[Event]:
     """The design's two example events."""
-    common = {"source": "example", "thread_id": 123, "thread_name": "VT-1", "carrier_thread": 1}
+    common: dict[str, Any] = {
+        "source": "example",
+        "thread_id": 123,
+        "thread_name": "VT-1",
+        "carrier_thread": 1,
+    }
     return [
-        Event(timestamp=1_704_067_200_123_000_000, event_type=1, **common),
-        Event(timestamp=1_704_067_200_456_000_000, event_type=2, duration_ns=333_000_000, **common),
+        Event(
+            timestamp=1_704_067_200_123_000_000,
+            event_type=EventType.EVENT_TYPE_VIRTUAL_THREAD_START,
+            **common,
+        ),
+        Event(
+            timestamp=1_704_067_200_456_000_000,
+            event_type=EventType.EVENT_TYPE_VIRTUAL_THREAD_END,
+            duration_ns=333_000_000,
+            **common,
+        ),
     ]

@@ -14,7 +14,8 @@ _MIB = 1024 * 1024
 # 5 ms out of place, and one in a thousand a minute late. Stacks repeat, as they do in life.
 _EVENTS = """
 WITH dice AS (
-    SELECT i, (hash(i + {seed}) >> 2)::BIGINT AS h, (hash(i * 31 + {seed}) >> 2)::BIGINT AS g FROM range({rows}) AS numbers(i)
+    SELECT i, (hash(i + {seed}) >> 2)::BIGINT AS h, (hash(i * 31 + {seed}) >> 2)::BIGINT AS g
+    FROM range({rows}) AS numbers(i)
 ), kinds AS (
     SELECT *, CASE
         WHEN h % 1000 < 430 THEN 1 WHEN h % 1000 < 860 THEN 2 WHEN h % 1000 < 900 THEN 3

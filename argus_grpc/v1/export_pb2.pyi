@@ -313,7 +313,7 @@ class StreamEventsRequest(message.Message):
     limit and max_batch_bytes may differ; a limit counts from the token on. Empty: from the start.
     """
     max_batch_bytes: builtins.int
-    """About how many bytes a batch should have, 16 KiB to 3 MiB. A single larger event still comes,
+    """About how many bytes a batch should have, 16 KiB to 2 MiB. A single larger event still comes,
     in a batch of its own. 0: 1 MiB.
     """
     @builtins.property
@@ -478,7 +478,8 @@ class EventBatch(message.Message):
     """CRC-32C (RFC 3720, section B.4) of the payload: of arrow, or of rows as serialized."""
     arrow: builtins.bytes
     """For ENCODING_ARROW: a complete Arrow IPC stream of one record batch with the header's
-    columns. event_type is a dictionary of names, timestamp a timestamp in ns, UTC.
+    columns. event_type is a dictionary of names with int8 indices, timestamp a timestamp in ns,
+    UTC; the others are of the plain Arrow types.
     """
     @builtins.property
     def rows(self) -> event_pb2.Events:

@@ -90,7 +90,8 @@ class ExportServiceServicer:
         counting.
 
         INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-        request. FAILED_PRECONDITION: the token has expired. UNIMPLEMENTED: follow.
+        request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
+        since it began. UNIMPLEMENTED: follow.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
         UNAVAILABLE: the server is going down; resume.
         """

@@ -56,7 +56,8 @@ class ExportServiceStub:
     counting.
 
     INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-    request. FAILED_PRECONDITION: the token has expired. UNIMPLEMENTED: follow.
+    request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
+    since it began. UNIMPLEMENTED: follow.
     CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
     UNAVAILABLE: the server is going down; resume.
     """
@@ -89,7 +90,8 @@ class ExportServiceAsyncStub(ExportServiceStub):
     counting.
 
     INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-    request. FAILED_PRECONDITION: the token has expired. UNIMPLEMENTED: follow.
+    request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
+    since it began. UNIMPLEMENTED: follow.
     CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
     UNAVAILABLE: the server is going down; resume.
     """
@@ -137,7 +139,8 @@ class ExportServiceServicer(metaclass=_abc_1.ABCMeta):
         counting.
 
         INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-        request. FAILED_PRECONDITION: the token has expired. UNIMPLEMENTED: follow.
+        request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
+        since it began. UNIMPLEMENTED: follow.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
         UNAVAILABLE: the server is going down; resume.
         """

@@ -74,7 +74,7 @@ def format_instant(ns: int) -> str:
     # Arithmetic on datetime, since fromtimestamp() refuses negative times on some systems.
     moment = datetime.fromordinal(719_163 + seconds // 86_400)
     clock = seconds % 86_400
-    text = f"{moment:%Y-%m-%d}T{clock // 3600:02}:{clock // 60 % 60:02}:{clock % 60:02}"
+    text = f"{moment.date().isoformat()}T{clock // 3600:02}:{clock // 60 % 60:02}:{clock % 60:02}"
     if fraction:
         digits = f"{fraction:09}"
         while digits.endswith("000"):

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argus_grpc.v1.event_pb2 import Event
+from argus_grpc.v1.event_pb2 import Event, EventType
 from argus_grpc.v1.export_pb2 import Order, PlanExportRequest, StreamEventsRequest
 from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
 from tests.conftest import RunningServer, start_server
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.duckdb
 
 NAMES = ["worker-1", "worker-2", "Worker-2", "it's", 'q"uote', "100%", "a_b", "back\\slash", "", "🧵", None]
 SOURCES = ["orders@h:1", "it's; DROP TABLE events --", "ü"]
-TYPES = [1, 2, 3, 10, 40]
+TYPES = EventType.values()[1:6]
 SECONDS = range(100)
 
 
@@ -61,7 +61,7 @@ def queries(draw: st.DrawFn) -> tuple[EventQuery, str]:
     if draw(st.booleans()):
         query.end_time.CopyFrom(Timestamp(seconds=end))
         conditions.append(f"timestamp < {end * 10**9}")
-    lists = {
+    lists: dict[str, tuple[str, list[Any]]] = {
         "event_types": ("event_type", TYPES),
         "sources": ("source", SOURCES),
         "thread_ids": ("thread_id", [1, 2, 9]),

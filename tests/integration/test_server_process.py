@@ -8,7 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from argus_grpc.v1.event_pb2 import Event, Events
+from argus_grpc.v1.event_pb2 import Event, Events, EventType
 from argus_grpc.v1.export_pb2 import StreamEventsRequest
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
@@ -17,8 +17,12 @@ from tests.processes import run_server, server_process
 
 pytestmark = pytest.mark.duckdb
 
+START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
+
 EVENTS = IngestEventsRequest(
-    rows=Events(events=[Event(timestamp=i, event_type=1, source="s", thread_name="x" * 1000) for i in range(1500)])
+    rows=Events(
+        events=[Event(timestamp=i, event_type=START, source="s", thread_name="x" * 1000) for i in range(1500)]
+    )
 )
 
 
@@ -47,7 +51,10 @@ def test_what_was_acknowledged_outlives_sigkill_and_old_tokens_hold(tmp_path: Pa
 
 
 def test_health_and_reflection_answer(tmp_path: Path) -> None:
-    with server_process(tmp_path / "events.duckdb") as server, grpc.insecure_channel(server.address) as channel:
+    with (
+        server_process(tmp_path / "events.duckdb") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
         for service in ("", "argus_grpc.v1.ExportService", "argus_grpc.v1.IngestService"):
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -71,11 +78,19 @@ def test_a_second_server_on_the_same_file_or_port_is_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("flags", "environment", "said"),
     [
-        (["--listen", "0.0.0.0:0"], {}, "0.0.0.0:0 can be reached from other machines, which needs --insecure"),
+        (
+            ["--listen", "0.0.0.0:0"],
+            {},
+            "0.0.0.0:0 can be reached from other machines, which needs --insecure",
+        ),
         (["--listen", "example.org:1"], {}, "needs --insecure"),
         (["--listen", "nonsense"], {}, "listen: 'nonsense' is not an address; write HOST:PORT"),
         (["--max-calls", "0"], {}, "max_calls: Input should be greater than or equal to 1, not 0"),
-        ([], {"ARGUS_MEMORY_LIMIT": "lots"}, "memory_limit: could not parse value and unit from byte string, not 'lots'"),
+        (
+            [],
+            {"ARGUS_MEMORY_LIMIT": "lots"},
+            "memory_limit: could not parse value and unit from byte string, not 'lots'",
+        ),
         ([], {"ARGUS_TOKEN_KEY": "sesame"}, "token_key: String should have at least 32 characters"),
         (["--config", "missing.toml"], {}, "'missing.toml' does not exist"),
     ],

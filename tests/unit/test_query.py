@@ -1,6 +1,7 @@
 """Queries: what is refused and how, and globs as Python's own fnmatch reads them."""
 
 import fnmatch
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 
 from argus_grpc.errors import InvalidField
 from argus_grpc.query import MAX_PATTERN_CHARS, MAX_VALUES, check_query, glob_to_regex
+from argus_grpc.v1.event_pb2 import EventType
 from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
+
+START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
+UNKNOWN = cast("EventType.ValueType", 99)
 
 
 @given(
@@ -32,9 +37,13 @@ def test_globs_match_as_fnmatch_does(glob: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("query", "field", "said"),
     [
-        (EventQuery(event_types=[1, 99]), "query.event_types[1]", "PINNED (3)"),
-        (EventQuery(event_types=[0]), "query.event_types[0]", "CONTENTION (41)"),
-        (EventQuery(event_types=[1] * (MAX_VALUES + 1)), "query.event_types", "at most 1000 values"),
+        (EventQuery(event_types=[START, UNKNOWN]), "query.event_types[1]", "PINNED (3)"),
+        (
+            EventQuery(event_types=[EventType.EVENT_TYPE_UNSPECIFIED]),
+            "query.event_types[0]",
+            "CONTENTION (41)",
+        ),
+        (EventQuery(event_types=[START] * (MAX_VALUES + 1)), "query.event_types", "at most 1000 values"),
         (EventQuery(sources=["a", "b\0"]), "query.sources[1]", "without NUL"),
         (EventQuery(start_time=Timestamp(nanos=-1)), "query.start_time.nanos", "0 to 999999999"),
         (EventQuery(end_time=Timestamp(seconds=2**40)), "query.end_time.seconds", "years 1 to 9999"),

@@ -188,3 +188,13 @@ def test_an_end_before_its_start_in_time_has_no_lifetime() -> None:
     list(lifetimes.start(Event(event_type=START_TYPE, thread_id=1, timestamp=10)))
     (end,) = lifetimes.end(Event(event_type=END_TYPE, thread_id=1, timestamp=9))
     assert not end.HasField("duration_ns")
+
+
+def test_no_end_is_lost_when_an_id_comes_twice() -> None:
+    lifetimes = Lifetimes()
+    first, second = (Event(event_type=END_TYPE, thread_id=1, timestamp=t) for t in (9, 12))
+    got = [*lifetimes.end(first), *lifetimes.end(second)]
+    got += lifetimes.start(Event(event_type=START_TYPE, thread_id=1, timestamp=10))
+    assert [(e.timestamp, e.duration_ns) for e in got] == [(9, 0), (10, 0), (12, 2)]
+    assert not got[0].HasField("duration_ns")
+    assert list(lifetimes.rest()) == []

@@ -18,7 +18,7 @@ _STRUCTURAL = b'",\r\n'
 _QUOTE = _STRUCTURAL.index(b'"')
 _STAND_INS = b"\xfc\xfd\xfe\xff"
 _HIDE = bytes.maketrans(_STRUCTURAL, _STAND_INS)
-_FORMULA_STARTS = pa.array([b"=", b"+", b"-", b"@", b"\t", b"\r"])
+_FORMULA_STARTS = (b"=", b"+", b"-", b"@", b"\t", b"\r")
 
 
 class CsvRenderer:
@@ -89,7 +89,7 @@ class CsvRenderer:
 
     def _guarded(self, text: pa.StringArray) -> pa.StringArray:
         first = pc.binary_slice(text.cast(pa.binary()), 0, 1)
-        risky = pc.is_in(first, value_set=_FORMULA_STARTS)
+        risky = pc.is_in(first, value_set=pa.array(_FORMULA_STARTS))
         count = pc.sum(risky).as_py()
         self.guarded_cells += count
         return pc.if_else(risky, affixed(text, "'", ""), text) if count else text

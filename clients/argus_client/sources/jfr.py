@@ -41,12 +41,15 @@ class Lifetimes:
             yield _with_lifetime(Event.FromString(end), event.timestamp)
 
     def end(self, event: Event) -> Iterator[Event]:
-        """Yields the END if its START has come already."""
+        """Yields the END if its START has come already, or another of the same id in whose place
+        it now waits: ids come twice only in chunks of several JVM runs."""
         start_ns = self._starts_ns.pop(event.thread_id, None)
-        if start_ns is None:
-            self._ends[event.thread_id] = event.SerializeToString()
-        else:
+        if start_ns is not None:
             yield _with_lifetime(event, start_ns)
+            return
+        if (other := self._ends.get(event.thread_id)) is not None:
+            yield Event.FromString(other)
+        self._ends[event.thread_id] = event.SerializeToString()
 
     def rest(self) -> Iterator[Event]:
         """Yields the ENDs whose START did not come; they have no duration."""
