@@ -20,7 +20,6 @@ from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 
-
 @dataclass(frozen=True)
 class RunningServer:
     """A server in this process, reached over a real socket."""
