@@ -72,6 +72,7 @@ class Export:
         """Raises InvalidToken, TokenExpired."""
         self._request = request
         self._tokens = tokens
+        self.store_id = store.store_id
         self._resumed = (
             tokens.check(resume_token, request.digest, now_s=int(time.time())) if resume_token else None
         )

@@ -36,7 +36,7 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._store = DuckDbStore(config.db, memory_limit_bytes=config.memory_limit)
-        key = config.token_key.encode() if config.token_key else self._store.secret("resume_token_key")
+        key = config.token_key.encode() if config.token_key else self._store.random_bytes("resume_token_key")
         tokens = TokenMaker(key, config.token_lifetime_s)
 
         self._grpc = grpc.server(

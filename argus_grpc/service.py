@@ -123,6 +123,7 @@ def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
         first_row=export.first_row,
         resume_token=export.resume_token(),
         server_version=VERSION,
+        store_id=export.store_id,
     )
 
 

@@ -32,6 +32,8 @@ class DuckDbStore:
         row = self._connection.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
         assert row is not None
         self._watermark = int(row[0])
+        self.store_id = self.random_bytes("store_id")[:8].hex()
+        """Names this store, wherever its file is moved: sequences mean nothing to another one."""
         # The first compilation loads the compiler, half a second that no caller should wait.
         ibis.to_sql(ibis.table({"sequence": "int64"}, name="events"), dialect="duckdb")
 
@@ -62,16 +64,14 @@ class DuckDbStore:
         """Opens the events of an expression over the events table for reading."""
         return Selection(self._connection.cursor(), str(ibis.to_sql(matching, dialect="duckdb")), order)
 
-    def secret(self, name: str) -> bytes:
+    def random_bytes(self, name: str) -> bytes:
         """32 random bytes kept with the database under a name; made when first asked for."""
         with self._write_lock:
             self._connection.execute(
-                "INSERT INTO argus_secrets VALUES (?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO argus_random VALUES (?, ?) ON CONFLICT DO NOTHING",
                 [name, secrets.token_bytes(32)],
             )
-            row = self._connection.execute(
-                "SELECT secret FROM argus_secrets WHERE name = ?", [name]
-            ).fetchone()
+            row = self._connection.execute("SELECT bytes FROM argus_random WHERE name = ?", [name]).fetchone()
         assert row is not None
         return bytes(row[0])
 

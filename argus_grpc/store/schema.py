@@ -19,7 +19,7 @@ def create_or_upgrade(connection: duckdb.DuckDBPyConnection) -> None:
     columns = ", ".join(f'"{name}" {type_}' for name, type_ in wanted.items())
     connection.execute(f"CREATE TABLE IF NOT EXISTS events ({columns})")
     connection.execute(
-        "CREATE TABLE IF NOT EXISTS argus_secrets (name VARCHAR PRIMARY KEY, secret BLOB NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS argus_random (name VARCHAR PRIMARY KEY, bytes BLOB NOT NULL)"
     )
 
     found = dict(

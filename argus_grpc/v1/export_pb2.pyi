@@ -403,6 +403,7 @@ class ExportHeader(message.Message):
     RESUME_TOKEN_FIELD_NUMBER: builtins.int
     REDACTED_COLUMNS_FIELD_NUMBER: builtins.int
     SERVER_VERSION_FIELD_NUMBER: builtins.int
+    STORE_ID_FIELD_NUMBER: builtins.int
     export_id: builtins.str
     """A name for this export in logs and audit records, unique; a resumed one keeps it."""
     order: Order.ValueType
@@ -419,6 +420,8 @@ class ExportHeader(message.Message):
     """A token for the place before the first event of this stream."""
     server_version: builtins.str
     """The server's version."""
+    store_id: builtins.str
+    """Names the store that the events are from: a watermark means nothing to another one."""
     @builtins.property
     def exported_at(self) -> timestamp_pb2.Timestamp:
         """When the export began; a resumed one keeps it."""
@@ -449,10 +452,11 @@ class ExportHeader(message.Message):
         resume_token: builtins.str = ...,
         redacted_columns: abc.Iterable[builtins.str] | None = ...,
         server_version: builtins.str = ...,
+        store_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["exported_at", b"exported_at", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "export_id", b"export_id", "exported_at", b"exported_at", "first_row", b"first_row", "order", b"order", "query", b"query", "redacted_columns", b"redacted_columns", "resume_token", b"resume_token", "server_version", b"server_version", "total_events", b"total_events", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "export_id", b"export_id", "exported_at", b"exported_at", "first_row", b"first_row", "order", b"order", "query", b"query", "redacted_columns", b"redacted_columns", "resume_token", b"resume_token", "server_version", b"server_version", "store_id", b"store_id", "total_events", b"total_events", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

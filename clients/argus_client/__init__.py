@@ -20,8 +20,9 @@ from argus_client.errors import (
     SourceError,
     Violation,
 )
-from argus_client.export import Export, Written
+from argus_client.export import Export
 from argus_client.query import EventQuery
+from argus_client.writing import Written
 
 __all__ = [
     "DEFAULT_TARGET",

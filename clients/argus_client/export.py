@@ -1,39 +1,19 @@
 """One export, as a Python user reads or writes it."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import pyarrow as pa
 
 from argus_client.connection import Connection, MessageStream
-from argus_client.errors import BrokenExport, ServerUnavailable
-from argus_client.files import Compression, Output, make_compressor, read_ending, whole_file
-from argus_client.formats import CsvRenderer, Renderer, RenderOptions, make_renderer
+from argus_client.errors import ServerUnavailable
+from argus_client.files import Compression
+from argus_client.formats import RenderOptions
 from argus_client.stream import StreamVerifier
+from argus_client.writing import Written, write_export
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamEventsRequest, StreamEventsResponse
-
-DEFAULT_FORMAT = "csv"
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was written: how many events and bytes, how the export ended, and the cells that
-    RenderOptions.excel changed."""
-
-    events: int
-    size_bytes: int
-    summary: ExportSummary
-    guarded_cells: int
-
-    @property
-    def is_truncated(self) -> bool:
-        """Whether the limit cut: summary.rows_remaining more events match."""
-        return self.summary.completeness == ExportSummary.COMPLETENESS_TRUNCATED
 
 
 class Export:
@@ -147,42 +127,14 @@ class Export:
 
         Raises OutputError when the path cannot be written, or exists and overwrite is False.
         """
-        if isinstance(target, str | os.PathLike):
-            path = Path(target)
-            format_of_path, compression_of_path = read_ending(path)
-            format, compression = format or format_of_path, compression or compression_of_path
-            with self, whole_file(path, overwrite=overwrite) as file:
-                output = Output(file, str(path))
-                return self._write(output, format, options, compression, on_progress)
-        with self:
-            name = "standard output" if target is sys.stdout.buffer else getattr(target, "name", target)
-            output = Output(target, str(name))
-            return self._write(output, format, options, compression, on_progress)
-
-    def _write(
-        self,
-        output: Output,
-        format: str | None,
-        options: RenderOptions | None,
-        compression: Compression | None,
-        on_progress: Callable[[int], None] | None,
-    ) -> Written:
-        batches = iter(self)
-        renderer = make_renderer(format or DEFAULT_FORMAT, options or RenderOptions())
-        compressor = make_compressor(compression or "none")
-        output.write(compressor.compress(renderer.begin(self.header)))
-        for batch in batches:
-            output.write(compressor.compress(_render(renderer, batch)))
-            if on_progress is not None:
-                on_progress(self._verifier.next_row)
-        output.write(compressor.compress(renderer.end(self.summary)))
-        output.write(compressor.flush())
-        output.flush()
-        return Written(
-            events=self.summary.total_rows,
-            size_bytes=output.bytes_written,
-            summary=self.summary,
-            guarded_cells=renderer.guarded_cells if isinstance(renderer, CsvRenderer) else 0,
+        return write_export(
+            self,
+            target,
+            format=format,
+            options=options,
+            compression=compression,
+            overwrite=overwrite,
+            on_progress=on_progress,
         )
 
     def _open(self) -> ExportHeader:
@@ -220,10 +172,3 @@ class Export:
             raise ServerUnavailable(f"{error}, {self._verifier.so_far}") from error
         finally:
             self.close()
-
-
-def _render(renderer: Renderer, batch: pa.RecordBatch) -> bytes | pa.Buffer:
-    try:
-        return renderer.render(batch)
-    except ValueError as error:
-        raise BrokenExport(f"the server sent what cannot be written: {error}") from error

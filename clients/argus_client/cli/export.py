@@ -10,7 +10,7 @@ from argus_client.cli.options import GroupedCommand, Parsed, option, server_opti
 from argus_client.cli.progress import export_progress
 from argus_client.cli.query_options import columns_option, query_options
 from argus_client.client import ExportClient
-from argus_client.export import DEFAULT_FORMAT, Written
+from argus_client.writing import DEFAULT_FORMAT, Written
 from argus_client.files import Compression, read_ending
 from argus_client.formats import FORMATS, RenderOptions, make_renderer
 from argus_client.query import EventQuery
