@@ -58,7 +58,9 @@ class Config(BaseSettings):
     db: Path = Field(default_factory=default_database)
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:50051"
     insecure: bool = False
-    max_calls: int = Field(default=64, ge=1, le=10_000)
+    max_exports: int = Field(default=128, ge=1, le=10_000)
+    export_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
+    stall_timeout_s: float = Field(default=300.0, gt=0)
     memory_limit: ByteSize = Field(default=ByteSize(512 * MIB), ge=64 * MIB)
     token_key: str | None = Field(default=None, min_length=32)
     token_lifetime_s: int = Field(default=24 * 3600, ge=60)

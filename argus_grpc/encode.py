@@ -1,4 +1,4 @@
-"""Stored events as an Arrow batch → the payload of an EventBatch."""
+"""Stored events as an Arrow batch → the bytes of a message."""
 
 import google_crc32c
 import pyarrow as pa
@@ -6,24 +6,45 @@ import pyarrow.compute as pc
 
 from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_NAMES
 from argus_grpc.v1.event_pb2 import Event, Events
-from argus_grpc.v1.export_pb2 import ColumnType, Encoding, EventBatch
+from argus_grpc.v1.export_pb2 import ColumnType, Encoding, EventBatch, StreamEventsResponse
 
+_LENGTH_DELIMITED = 2
 _EVENT_TYPE_CODES = pa.array(EVENT_TYPE_NAMES.keys(), pa.int32())
 _EVENT_TYPE_TEXTS = pa.array(EVENT_TYPE_NAMES.values(), pa.string())
 
 
-def encode_batch(events: pa.RecordBatch, encoding: "Encoding.ValueType") -> EventBatch:
-    """An EventBatch with its payload, row_count and checksum set.
+def encode_batch(
+    events: pa.RecordBatch, encoding: "Encoding.ValueType", first_row: int, resume_token: str
+) -> bytes:
+    """A StreamEventsResponse with these events as its batch, serialized.
 
-    `events` has columns of the schema as the store gives them.
+    `events` has columns of the schema as the store gives them. The payload is copied once, where
+    setting it in a message, and that in another, would copy it twice more.
     """
+    payload: bytes | pa.Buffer
     if encoding == Encoding.ENCODING_ARROW:
-        arrow = to_arrow_stream(to_wire_types(events))
-        return EventBatch(row_count=events.num_rows, arrow=arrow, crc32c=google_crc32c.value(arrow))
-    rows = to_messages(events)
-    return EventBatch(
-        row_count=events.num_rows, rows=rows, crc32c=google_crc32c.value(rows.SerializeToString())
+        field, payload = EventBatch.ARROW_FIELD_NUMBER, to_arrow_stream(to_wire_types(events))
+    else:
+        field, payload = EventBatch.ROWS_FIELD_NUMBER, to_messages(events).SerializeToString()
+    batch = EventBatch(
+        first_row=first_row,
+        row_count=events.num_rows,
+        resume_token=resume_token,
+        crc32c=google_crc32c.value(payload),
     )
+    head = batch.SerializeToString() + _prefix(field, len(payload))
+    outer = _prefix(StreamEventsResponse.BATCH_FIELD_NUMBER, len(head) + len(payload))
+    return b"".join((outer, head, payload))
+
+
+def _prefix(field: int, length: int) -> bytes:
+    """What goes before a length-delimited field (protobuf's encoding guide, "Message Structure")."""
+    prefix = bytearray([field << 3 | _LENGTH_DELIMITED])
+    while length > 0x7F:
+        prefix.append(length & 0x7F | 0x80)
+        length >>= 7
+    prefix.append(length)
+    return bytes(prefix)
 
 
 def to_wire_types(events: pa.RecordBatch) -> pa.RecordBatch:
@@ -41,12 +62,12 @@ def to_wire_types(events: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=events.schema.names)
 
 
-def to_arrow_stream(batch: pa.RecordBatch) -> bytes:
+def to_arrow_stream(batch: pa.RecordBatch) -> pa.Buffer:
     """A complete Arrow IPC stream of the one batch."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    return sink.getvalue()
 
 
 def to_messages(events: pa.RecordBatch) -> Events:

@@ -32,6 +32,15 @@ class EventsRemoved(ArgusError):
         super().__init__("events of this export have been removed since it began; start it anew")
 
 
+class LimitReached(ArgusError):
+    """A limit of the service is reached; the same call may do after retry_after_s."""
+
+    def __init__(self, limit: str, value: int, of_what: str, retry_after_s: float) -> None:
+        super().__init__(f"{limit}: the limit of {value} {of_what} is reached; try again later")
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
 class NotServed(ArgusError):
     """A part of the contract that this server does not serve."""
 

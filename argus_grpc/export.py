@@ -2,8 +2,10 @@
 
 import hashlib
 import secrets
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
@@ -19,11 +21,13 @@ from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.v1.query_pb2 import EventQuery
 from argus_grpc.windows import cut_windows, position
 
-# A window is sorted and held as a whole, so these bound an export's memory. The first is small
-# so that the first batch comes at once, and so that the rows' width is known before it matters.
+# A window is sorted and held as a whole, so these, and its share of the memory budget, bound an
+# export's memory. The first is small so that the first batch comes at once, and so that the rows'
+# width is known before it matters.
 FIRST_WINDOW_ROWS = 4_096
 MAX_WINDOW_ROWS = 262_144
 MAX_WINDOW_BYTES = 16 * 1024 * 1024
+MIN_WINDOW_BYTES = 256 * 1024
 _WINDOW_GROWTH = 8
 
 # Above this a batch is cut in two. The wire may need 1.4 times what Arrow does, and gRPC's default
@@ -60,6 +64,29 @@ class Batch:
     resume_token: str
 
 
+class MemoryBudget:
+    """The bytes that all running exports share for their windows, evenly."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total_bytes = total_bytes
+        self._lock = threading.Lock()
+        self._sharers = 0
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[], int]]:
+        """A share, as long as it is held; calling it says how many bytes it is at the moment."""
+        with self._lock:
+            self._sharers += 1
+        try:
+            yield self._share_bytes
+        finally:
+            with self._lock:
+                self._sharers -= 1
+
+    def _share_bytes(self) -> int:
+        return max(MIN_WINDOW_BYTES, min(self._total_bytes // max(self._sharers, 1), MAX_WINDOW_BYTES))
+
+
 class Export:
     """One export: its facts at once, its batches as they are asked for. Close it, or use `with`.
 
@@ -67,9 +94,15 @@ class Export:
     """
 
     def __init__(
-        self, request: ExportRequest, store: DuckDbStore, tokens: TokenMaker, resume_token: str
+        self,
+        request: ExportRequest,
+        store: DuckDbStore,
+        tokens: TokenMaker,
+        window_bytes: Callable[[], int],
+        resume_token: str,
     ) -> None:
-        """Raises InvalidToken, TokenExpired."""
+        """`window_bytes` says how many bytes a window may have now. Raises InvalidToken, TokenExpired."""
+        self._window_bytes = window_bytes
         self._request = request
         self._tokens = tokens
         self.store_id = store.store_id
@@ -154,7 +187,7 @@ class Export:
             window = next(windows, None)
             if window is None:
                 raise EventsRemoved
-            events = self._selection.read(read_names, window.start, window.end)
+            events = self._selection.read(read_names, window.start, window.end, window.row_count)
             if events.num_rows != window.row_count:
                 raise EventsRemoved
             self._fit_window(events)
@@ -199,7 +232,7 @@ class Export:
         return position(part["timestamp"][last].as_py(), sequence)
 
     def _fit_window(self, events: pa.RecordBatch) -> None:
-        rows_that_fit = MAX_WINDOW_BYTES * events.num_rows // events.nbytes
+        rows_that_fit = self._window_bytes() * events.num_rows // events.nbytes
         self._window_rows = max(1, min(rows_that_fit, self._window_rows * _WINDOW_GROWTH, MAX_WINDOW_ROWS))
 
 

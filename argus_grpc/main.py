@@ -3,11 +3,11 @@
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow as pa
 
 try:
     import structlog
@@ -38,7 +38,18 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.option(
     "--insecure", is_flag=True, default=None, help="Listen beyond this machine without TLS and tokens."
 )
-@click.option("--max-calls", type=int, metavar="N", help="How many calls are served at once. [default: 64]")
+@click.option("--max-exports", type=int, metavar="N", help="How many exports may run at once. [default: 128]")
+@click.option(
+    "--export-memory",
+    metavar="SIZE",
+    help="What running exports share for events on their way, beside DuckDB's own. [default: 64MiB]",
+)
+@click.option(
+    "--stall-timeout-s",
+    type=float,
+    metavar="SECONDS",
+    help="How long an export waits for a client that reads nothing. [default: 300]",
+)
 @click.option(
     "--memory-limit",
     metavar="SIZE",
@@ -58,7 +69,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar="ARGUS_CONFIG",
-    help='A TOML file with the same settings: db = "…", max_calls = 64, …',
+    help='A TOML file with the same settings: db = "…", max_exports = 128, …',
 )
 @click.option(
     "--version",
@@ -71,7 +82,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 def main(config_file: Path | None, **flags: Any) -> None:
     """Keeps JVM events in a DuckDB file and streams them out over gRPC.
 
-    Every setting can also come from the environment, as ARGUS_DB, ARGUS_LISTEN, ARGUS_MAX_CALLS
+    Every setting can also come from the environment, as ARGUS_DB, ARGUS_LISTEN, ARGUS_MAX_EXPORTS
     and so on, or from the file that --config names. A flag goes before the environment, the
     environment before the file.
 
@@ -90,14 +101,17 @@ def _serve(config: Config) -> None:
     # Here, because it loads for a second, which --help and a refused configuration need not wait.
     from argus_grpc.server import Server
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    # Arrow's own allocator keeps several megabytes for every thread that ever used it.
+    pa.set_memory_pool(pa.system_memory_pool())
+    # Blocked before any thread starts, so that they wait for sigwait() below wherever they arrive: a
+    # handler could run while this thread holds the very lock that the handler needs.
+    stop_signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
     try:
         with Server(config) as server:
             # The one line on standard output: scripts wait for it and take the address from it.
             click.echo(f"argus-server is listening on {server.address}, database {config.db}")
-            stop.wait()
+            signal.sigwait(stop_signals)
     except ArgusError as error:
         raise click.ClickException(str(error)) from None
 

@@ -10,8 +10,11 @@ from grpc_reflection.v1alpha import reflection
 
 from argus_grpc.config import Config
 from argus_grpc.errors import StoreUnavailable
+from argus_grpc.export import MemoryBudget
 from argus_grpc.interceptors.access_log import AccessLog
 from argus_grpc.interceptors.domain_errors import DomainErrors
+from argus_grpc.interceptors.export_slots import ExportSlots
+from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.service import ExportService, IngestService
 from argus_grpc.store import DuckDbStore
 from argus_grpc.tokens import TokenMaker
@@ -22,9 +25,8 @@ _SERVICES = (
     ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
 )
 
-# First to last is outermost to innermost. The log is outermost, so that it sees how every call
-# ended and has made the request id that errors carry.
-_INTERCEPTORS = (AccessLog, DomainErrors)
+# Threads beyond those that exports can take, for the other calls: health, plans, ingest.
+_THREADS_FOR_OTHER_CALLS = 16
 
 
 class Server:
@@ -38,10 +40,18 @@ class Server:
         self._store = DuckDbStore(config.db, memory_limit_bytes=config.memory_limit)
         key = config.token_key.encode() if config.token_key else self._store.random_bytes("resume_token_key")
         tokens = TokenMaker(key, config.token_lifetime_s)
+        budget = MemoryBudget(config.export_memory)
 
+        self._threads = ThreadPoolExecutor(
+            config.max_exports + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
+        )
+        self._stalls = StallGuard(config.stall_timeout_s)
         self._grpc = grpc.server(
-            ThreadPoolExecutor(config.max_calls, thread_name_prefix="call"),
-            interceptors=[interceptor() for interceptor in _INTERCEPTORS],
+            self._threads,
+            # First to last is outermost to innermost. The log is outermost, so that it sees how every
+            # call ended and has made the request id that errors carry; errors stand around what
+            # raises them; only an export that has a slot can stall.
+            interceptors=[AccessLog(), DomainErrors(), ExportSlots(config.max_exports), self._stalls],
             options=[
                 # Two servers on one port would each get some of the calls.
                 ("grpc.so_reuseport", 0),
@@ -50,7 +60,9 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
-        export_pb2_grpc.add_ExportServiceServicer_to_server(ExportService(self._store, tokens), self._grpc)
+        export_pb2_grpc.add_ExportServiceServicer_to_server(
+            ExportService(self._store, tokens, budget), self._grpc
+        )
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store), self._grpc)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -62,6 +74,7 @@ class Server:
         try:
             port = self._grpc.add_insecure_port(config.listen)
         except RuntimeError as error:
+            self._stalls.close()
             self._store.close()
             raise StoreUnavailable(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
@@ -81,4 +94,6 @@ class Server:
         """Takes no new calls, waits for running ones as long as the grace time, then ends them."""
         self._health.enter_graceful_shutdown()
         self._grpc.stop(self._config.shutdown_grace_s).wait()
+        self._threads.shutdown()
+        self._stalls.close()
         self._store.close()

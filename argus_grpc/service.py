@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from argus_grpc.columns import COLUMNS, choose_columns
 from argus_grpc.encode import encode_batch
 from argus_grpc.errors import InvalidField, NotServed
-from argus_grpc.export import Export, ExportRequest
+from argus_grpc.export import Export, ExportRequest, MemoryBudget
 from argus_grpc.ingest import ingest_rows
 from argus_grpc.plan import plan_export
 from argus_grpc.query import check_query
@@ -36,9 +36,10 @@ BATCH_BYTES_ALLOWED = range(16 * 1024, 2 * 1024 * 1024 + 1)
 
 
 class ExportService(ExportServiceServicer):
-    def __init__(self, store: DuckDbStore, tokens: TokenMaker) -> None:
+    def __init__(self, store: DuckDbStore, tokens: TokenMaker, budget: MemoryBudget) -> None:
         self._store = store
         self._tokens = tokens
+        self._budget = budget
 
     def ListColumns(self, request: ListColumnsRequest, context: grpc.ServicerContext) -> ListColumnsResponse:
         return ListColumnsResponse(columns=[column.to_message() for column in COLUMNS])
@@ -59,19 +60,20 @@ class ExportService(ExportServiceServicer):
             columns=[column.to_message() for column in columns],
         )
 
-    def StreamEvents(
+    # Some messages are serialized already: see CallInterceptor.
+    def StreamEvents(  # type: ignore[override]
         self, request: StreamEventsRequest, context: grpc.ServicerContext
-    ) -> Iterator[StreamEventsResponse]:
+    ) -> Iterator[StreamEventsResponse | bytes]:
         export_request = _to_export_request(request)
-        with Export(export_request, self._store, self._tokens, request.resume_token) as export:
+        with (
+            self._budget.share() as share,
+            Export(export_request, self._store, self._tokens, share, request.resume_token) as export,
+        ):
             context.add_callback(export.cancel)
             export.begin()
             yield StreamEventsResponse(header=_to_header(export, export_request))
             for batch in export.batches():
-                message = encode_batch(batch.events, request.encoding)
-                message.first_row = batch.first_row
-                message.resume_token = batch.resume_token
-                yield StreamEventsResponse(batch=message)
+                yield encode_batch(batch.events, request.encoding, batch.first_row, batch.resume_token)
             yield StreamEventsResponse(summary=_to_summary(export))
 
 

@@ -3,9 +3,17 @@
 from collections.abc import Callable, Mapping
 
 from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RequestInfo
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    ErrorInfo,
+    PreconditionFailure,
+    QuotaFailure,
+    RequestInfo,
+    RetryInfo,
+)
 from google.rpc.status_pb2 import Status
 
 from argus_grpc import errors
@@ -41,6 +49,14 @@ def _precondition(type_: str, subject: str) -> Callable[[errors.ArgusError], lis
     return details
 
 
+def _limit(error: errors.ArgusError) -> list[Message]:
+    assert isinstance(error, errors.LimitReached)
+    violation = QuotaFailure.Violation(subject=error.limit, description=str(error))
+    retry_delay = Duration()
+    retry_delay.FromMilliseconds(round(error.retry_after_s * 1000))
+    return [QuotaFailure(violations=[violation]), RetryInfo(retry_delay=retry_delay)]
+
+
 _Row = tuple["Code.ValueType", str, Callable[[errors.ArgusError], list[Message]]]
 
 _TABLE: Mapping[type[errors.ArgusError], _Row] = {
@@ -56,6 +72,7 @@ _TABLE: Mapping[type[errors.ArgusError], _Row] = {
         "EVENTS_REMOVED",
         _precondition("EVENTS_REMOVED", "events"),
     ),
+    errors.LimitReached: (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED", _limit),
     errors.NotServed: (Code.UNIMPLEMENTED, "NOT_SERVED", _no_details),
     errors.Cancelled: (Code.CANCELLED, "CANCELLED", _no_details),
     errors.StoreUnavailable: (Code.UNAVAILABLE, "STORE_UNAVAILABLE", _no_details),

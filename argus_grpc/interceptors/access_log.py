@@ -9,12 +9,12 @@ import grpc
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from argus_grpc.interceptors.around import AroundInterceptor
+from argus_grpc.interceptors.call import CallInterceptor
 
 _log = structlog.get_logger()
 
 
-class AccessLog(AroundInterceptor):
+class AccessLog(CallInterceptor):
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
         began_s = time.monotonic()

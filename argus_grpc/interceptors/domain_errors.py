@@ -9,13 +9,13 @@ from grpc_status import rpc_status
 from structlog.contextvars import get_contextvars
 
 from argus_grpc.errors import ArgusError
-from argus_grpc.interceptors.around import AroundInterceptor
+from argus_grpc.interceptors.call import CallInterceptor
 from argus_grpc.status import status_of
 
 _log = structlog.get_logger()
 
 
-class DomainErrors(AroundInterceptor):
+class DomainErrors(CallInterceptor):
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
         try:

@@ -1,10 +1,11 @@
 """Reading: the events that match one query, counted and read window by window."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -15,7 +16,7 @@ from argus_grpc.errors import Cancelled
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.windows import split_position
 
-_TIMESTAMP, _SEQUENCE = exp.column("timestamp"), exp.column("sequence")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,15 @@ class Selection:
     """
 
     def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, matching_sql: str, order: "Order.ValueType"
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        readers: Executor,
+        matching_sql: str,
+        order: "Order.ValueType",
     ) -> None:
+        """Reads in the threads of `readers`."""
         self._cursor = cursor
+        self._readers = readers
         self._matching = sqlglot.parse_one(matching_sql, read="duckdb", into=exp.Select).subquery("matching")
         self._in_time_order = order == Order.ORDER_TIME
         self._lock = threading.Lock()
@@ -63,47 +70,65 @@ class Selection:
                 self._cursor.interrupt()
 
     def extent(self) -> Extent:
-        found = self._fetch(exp.select("count(*)", "min(timestamp)", "max(timestamp)"))
-        count, first, last = (column[0].as_py() for column in found.columns)
+        count, first, last = self._row(exp.select("count(*)", "min(timestamp)", "max(timestamp)"))
         return Extent(count, (first, last) if count else None)
 
     def count(self, start: int, end: int) -> int:
         """How many events lie between two positions, the end excluded."""
-        found = self._fetch(exp.select("count(*)").where(*self._between(start, end)))
-        return int(found.column(0)[0].as_py())
+        (count,) = self._row(exp.select("count(*)").where(*self._between(start, end)))
+        return int(count)
 
-    def read(self, columns: Sequence[str], start: int, end: int) -> pa.RecordBatch:
-        """The events between two positions, the end excluded, in order: the columns named."""
-        keys = (_TIMESTAMP, _SEQUENCE) if self._in_time_order else (_SEQUENCE,)
-        found = self._fetch(_select(columns).where(*self._between(start, end)).order_by(*keys))
+    def read(self, columns: Sequence[str], start: int, end: int, row_count: int) -> pa.RecordBatch:
+        """The events between two positions, the end excluded, in order: the columns named.
+
+        `row_count` says how many they should be.
+        """
+        keys = ("timestamp", "sequence") if self._in_time_order else ("sequence",)
+        found = self._table(_select(columns).where(*self._between(start, end)).order_by(*keys), row_count)
         return found.combine_chunks().to_batches()[0]
 
     def sample(self, columns: Sequence[str], max_rows: int) -> pa.Table:
         """Some of the events, whichever come first to hand."""
-        return self._fetch(_select(columns).limit(max_rows))
+        return self._table(_select(columns).limit(max_rows), max_rows)
 
     def _between(self, start: int, end: int) -> list[exp.Condition]:
+        timestamp, sequence = exp.column("timestamp"), exp.column("sequence")
         if not self._in_time_order:
-            return [start <= _SEQUENCE, end > _SEQUENCE]
+            return [sequence >= start, sequence < end]
         first_timestamp, first_sequence = split_position(start)
         end_timestamp, end_sequence = split_position(end)
         # The first two let DuckDB skip row groups; the others settle the two edges.
         return [
-            first_timestamp <= _TIMESTAMP,
-            end_timestamp >= _TIMESTAMP,
-            exp.or_(first_timestamp < _TIMESTAMP, first_sequence <= _SEQUENCE),
-            exp.or_(_TIMESTAMP < end_timestamp, _SEQUENCE < end_sequence),  # noqa: SIM300 - no constant
+            timestamp >= first_timestamp,
+            timestamp <= end_timestamp,
+            exp.or_(timestamp > first_timestamp, sequence >= first_sequence),
+            exp.or_(timestamp < end_timestamp, sequence < end_sequence),
         ]
 
-    def _fetch(self, select: exp.Select) -> pa.Table:
+    def _row(self, select: exp.Select) -> tuple[Any, ...]:
+        (row,) = self._query(select, lambda found: found.fetchall())
+        return tuple(row)
+
+    def _table(self, select: exp.Select, row_count: int) -> pa.Table:
+        # A reader told the number of rows: to_arrow_table() takes room for a million.
+        return self._query(select, lambda found: found.to_arrow_reader(row_count).read_all())
+
+    def _query(self, select: exp.Select, fetch: Callable[[duckdb.DuckDBPyRelation], _T]) -> _T:
+        sql = select.from_(self._matching).sql("duckdb")
+        return self._readers.submit(self._run, sql, fetch).result()
+
+    def _run(self, sql: str, fetch: Callable[[duckdb.DuckDBPyRelation], _T]) -> _T:
         if self._cancelled:
             raise Cancelled
         try:
             # sql(), since execute() copies the rows once more in DuckDB 2; values as literals, since
             # bound ones make sql() twenty times slower in DuckDB 1.5.
-            return self._cursor.sql(select.from_(self._matching).sql("duckdb")).to_arrow_table()
-        except duckdb.InterruptException:
-            raise Cancelled from None
+            return fetch(self._cursor.sql(sql))
+        except (duckdb.Error, pa.ArrowException):
+            # An interruption comes as an error of DuckDB or, in the middle of a read, of Arrow.
+            if self._cancelled:
+                raise Cancelled from None
+            raise
 
 
 def _select(columns: Sequence[str]) -> exp.Select:

@@ -196,7 +196,7 @@ def test_no_batch_passes_the_message_limit_whatever_the_strings_hold(
 
 def test_cancelling_stops_the_query_and_frees_its_place(tmp_path: Path) -> None:
     make_store(tmp_path / "events.duckdb", rows=300_000)
-    for running in start_server(tmp_path, max_calls=2):
+    for running in start_server(tmp_path, max_exports=2):
         for _ in range(8):
             call = running.exports.StreamEvents(StreamEventsRequest(columns=["all"]))
             next(call)

@@ -14,6 +14,7 @@ from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 from tests.processes import run_server, server_process
+from tests.synthetic import make_store
 
 pytestmark = pytest.mark.duckdb
 
@@ -29,6 +30,31 @@ EVENTS = IngestEventsRequest(
 def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:
     with server_process(tmp_path / "events.duckdb") as server:
         assert server.stop(signal.SIGTERM) == 0
+
+
+def test_a_stop_lets_short_exports_end_and_ends_long_ones_resumable(tmp_path: Path) -> None:
+    db = tmp_path / "events.duckdb"
+    make_store(db, rows=200_000)
+    request = StreamEventsRequest(columns=["all"])
+    with (
+        server_process(db, "--shutdown-grace-s", "1") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = ExportServiceStub(channel)
+        unread, read = stub.StreamEvents(request), stub.StreamEvents(request)
+        token = next(unread).header.resume_token
+        next(read)
+        server.process.send_signal(signal.SIGTERM)
+        while _serves(channel):
+            pass
+        with pytest.raises(grpc.RpcError) as ending:
+            list(unread)
+        assert ending.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert server.process.wait(timeout=60) == 0
+
+    request.resume_token = token
+    with server_process(db) as server, grpc.insecure_channel(server.address) as channel:
+        assert list(ExportServiceStub(channel).StreamEvents(request))[-1].summary.total_rows == 200_000
 
 
 def test_what_was_acknowledged_outlives_sigkill_and_old_tokens_hold(tmp_path: Path) -> None:
@@ -75,6 +101,17 @@ def test_a_second_server_on_the_same_file_or_port_is_refused(tmp_path: Path) -> 
         assert f"cannot listen on {server.address}" in same_port.stderr
 
 
+def _serves(channel: grpc.Channel) -> bool:
+    try:
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    except grpc.RpcError as refusal:
+        # CANCELLED: the stop itself caught the call.
+        if refusal.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            return False
+        raise
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
 @pytest.mark.parametrize(
     ("flags", "environment", "said"),
     [
@@ -85,7 +122,7 @@ def test_a_second_server_on_the_same_file_or_port_is_refused(tmp_path: Path) -> 
         ),
         (["--listen", "example.org:1"], {}, "needs --insecure"),
         (["--listen", "nonsense"], {}, "listen: 'nonsense' is not an address; write HOST:PORT"),
-        (["--max-calls", "0"], {}, "max_calls: Input should be greater than or equal to 1, not 0"),
+        (["--max-exports", "0"], {}, "max_exports: Input should be greater than or equal to 1, not 0"),
         (
             [],
             {"ARGUS_MEMORY_LIMIT": "lots"},
@@ -107,10 +144,10 @@ def test_a_configuration_that_does_not_fit_is_refused_by_name(
 
 def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
-    file.write_text('max_calls = "many"\ntoken_lifetime_s = 1\nsurprise = true\n')
+    file.write_text('max_exports = "many"\ntoken_lifetime_s = 1\nsurprise = true\n')
     refused = run_server("--config", str(file))
     assert refused.returncode == 2
-    for name in ("max_calls", "token_lifetime_s", "surprise"):
+    for name in ("max_exports", "token_lifetime_s", "surprise"):
         assert name in refused.stderr
 
 

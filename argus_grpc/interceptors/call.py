@@ -1,8 +1,7 @@
-"""The shape that every interceptor here has: a context manager around the whole of a call."""
+"""The shape that every interceptor here has."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import grpc
@@ -11,15 +10,20 @@ import grpc
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
-class AroundInterceptor(grpc.ServerInterceptor, ABC):
-    """Runs each call, a stream until its end, inside `around(method, context)`.
+class CallInterceptor(grpc.ServerInterceptor):
+    """Runs each call, a stream until its end, inside `around`, and a stream's messages through `along`.
 
-    Serves the kinds of method that this service has: those with a single request.
+    Serves the kinds of method that this service has: those with a single request. A method may give
+    messages that are serialized already, which spares copies of large ones.
     """
 
-    @abstractmethod
-    def around(self, method: str, context: grpc.ServicerContext) -> AbstractContextManager[None]:
+    def around(self, method: str, context: grpc.ServicerContext) -> AbstractContextManager[None]:  # noqa: ARG002
         """Entered before the handler and left when the call is over."""
+        return nullcontext()
+
+    def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ARG002
+        """The messages of a stream, as they are given to gRPC."""
+        return messages
 
     def intercept_service(
         self,
@@ -32,13 +36,13 @@ class AroundInterceptor(grpc.ServerInterceptor, ABC):
             return handler
         serializers = {
             "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
+            "response_serializer": _passing_bytes(handler.response_serializer),
         }
         if stream_behavior := handler.unary_stream:
 
             def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
                 with self.around(method, context):
-                    yield from stream_behavior(request, context)
+                    yield from self.along(stream_behavior(request, context), method, context)
 
             return grpc.unary_stream_rpc_method_handler(stream, **serializers)
 
@@ -50,3 +54,8 @@ class AroundInterceptor(grpc.ServerInterceptor, ABC):
                 return unary_behavior(request, context)
 
         return grpc.unary_unary_rpc_method_handler(unary, **serializers)
+
+
+def _passing_bytes(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
+    assert serialize is not None
+    return lambda message: message if isinstance(message, bytes) else serialize(message)

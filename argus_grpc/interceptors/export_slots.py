@@ -1,0 +1,34 @@
+"""Lets only so many exports run at once, so that other calls always find a thread."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from argus_grpc.errors import LimitReached
+from argus_grpc.interceptors.call import CallInterceptor
+from argus_grpc.v1.export_pb2 import DESCRIPTOR
+
+_EXPORT_METHOD = f"/{DESCRIPTOR.services_by_name['ExportService'].full_name}/StreamEvents"
+_RETRY_AFTER_S = 1.0
+
+
+class ExportSlots(CallInterceptor):
+    """Refuses an export with LimitReached while `max_exports` are running."""
+
+    def __init__(self, max_exports: int) -> None:
+        self._max_exports = max_exports
+        self._free = threading.Semaphore(max_exports)
+
+    @contextmanager
+    def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:  # noqa: ARG002
+        if method != _EXPORT_METHOD:
+            yield
+            return
+        if not self._free.acquire(blocking=False):
+            raise LimitReached("max_exports", self._max_exports, "exports at once", _RETRY_AFTER_S)
+        try:
+            yield
+        finally:
+            self._free.release()
