@@ -49,10 +49,11 @@ Step: TypeAlias = StreamEventsResponse | EndWith | Stall
 
 
 class ScriptedExports(ExportServiceServicer):
-    """Plays its steps to each call of StreamEvents: messages are sent, a status ends it."""
+    """Plays a script to each call of StreamEvents, the last of them to all further calls: messages
+    are sent, a status ends the call."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
+    def __init__(self, scripts: Sequence[Sequence[Step]]) -> None:
+        self._scripts = scripts
         self.address = ""
         self.requests: list[StreamEventsRequest] = []
         self.messages_sent = 0
@@ -72,13 +73,16 @@ class ScriptedExports(ExportServiceServicer):
     def StreamEvents(  # noqa: N802 - the rpc's name
         self, request: StreamEventsRequest, context: grpc.ServicerContext
     ) -> Iterator[StreamEventsResponse]:
+        script = self._scripts[min(len(self.requests), len(self._scripts) - 1)]
         self.requests.append(request)
+        this_call_ended = threading.Event()
+        context.add_callback(this_call_ended.set)
         context.add_callback(self.call_ended.set)
-        for step in self._steps:
+        for step in script:
             match step:
                 case Stall():
                     self.has_stalled.set()
-                    self.call_ended.wait()
+                    this_call_ended.wait()
                 case EndWith():
                     context.abort_with_status(cast(grpc.Status, step))
                 case _:
@@ -87,9 +91,9 @@ class ScriptedExports(ExportServiceServicer):
 
 
 @contextmanager
-def scripted_server(*steps: Step) -> Iterator[ScriptedExports]:
-    """A server on a free loopback port that plays the steps."""
-    servicer = ScriptedExports(steps)
+def scripted_server(*steps: Step, then: Sequence[Sequence[Step]] = ()) -> Iterator[ScriptedExports]:
+    """A server on a free loopback port that plays the steps; to the calls after the first, `then`."""
+    servicer = ScriptedExports((steps, *then))
     server = grpc.server(ThreadPoolExecutor(4))
     add_ExportServiceServicer_to_server(servicer, server)
     servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
@@ -97,7 +101,6 @@ def scripted_server(*steps: Step) -> Iterator[ScriptedExports]:
     try:
         yield servicer
     finally:
-        servicer.call_ended.set()
         server.stop(None).wait()
 
 
@@ -118,7 +121,7 @@ def batch(first_row: int, row_count: int) -> StreamEventsResponse:
         )
         for row in range(first_row, first_row + row_count)
     ]
-    arrow = to_arrow_stream(batch_of(events, DEFAULT_COLUMNS))
+    arrow = bytes(to_arrow_stream(batch_of(events, DEFAULT_COLUMNS)))
     return StreamEventsResponse(
         batch=EventBatch(
             first_row=first_row,

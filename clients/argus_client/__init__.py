@@ -22,11 +22,14 @@ from argus_client.errors import (
 )
 from argus_client.export import Export
 from argus_client.query import EventQuery
+from argus_client.retry import Backoff
+from argus_client.stream import ResumePoint
 from argus_client.writing import Written
 
 __all__ = [
     "DEFAULT_TARGET",
     "ArgusClientError",
+    "Backoff",
     "BrokenExport",
     "EventQuery",
     "Export",
@@ -35,6 +38,7 @@ __all__ = [
     "LimitExceeded",
     "NotAllowed",
     "OutputError",
+    "ResumePoint",
     "ResumeRefused",
     "ServerError",
     "ServerUnavailable",

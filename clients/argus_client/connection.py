@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, RequestInfo
+from google.rpc.error_details_pb2 import BadRequest, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -32,6 +32,9 @@ _CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # While the channel waits, calls fail without a try; how long to wait is the retry rule's to say.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
 _Request_contra = TypeVar("_Request_contra", contravariant=True)
@@ -94,17 +97,25 @@ def _to_client_error(error: grpc.RpcError, target: str, *, has_answered: bool) -
     match code:
         case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
             violations = _violations(details)
+            if any(violation.field == "resume_token" for violation in violations):
+                told = "; ".join(violation.description for violation in violations)
+                return ResumeRefused(
+                    f"the server at {target} cannot go on with the export: {told}; go on at the server that "
+                    "began it, with the same request, or start the export anew"
+                )
             return invalid_request(violations) if violations else InvalidRequest(message)
         case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
             return NotAllowed(message)
         case grpc.StatusCode.UNAVAILABLE if details is not None:
-            return ServerUnavailable(f"the server at {target} is not available: {message}")
+            return ServerUnavailable(
+                f"the server at {target} is not available: {message}", _retry_after_s(details)
+            )
         case grpc.StatusCode.UNAVAILABLE if has_answered:
             return ServerUnavailable(f"the server at {target} went away")
         case grpc.StatusCode.UNAVAILABLE:
             return ServerUnavailable(f"no server answers at {target} — is argus-server running?")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return LimitExceeded(message)
+            return LimitExceeded(message, _retry_after_s(details))
         case grpc.StatusCode.FAILED_PRECONDITION:
             return ResumeRefused(message)
         case grpc.StatusCode.DATA_LOSS:
@@ -129,6 +140,13 @@ def _rich_status(call: grpc.Call) -> Status | None:
 def _violations(details: Status | None) -> tuple[Violation, ...]:
     bad_request = _detail(details, BadRequest())
     return tuple(Violation(v.field, v.description) for v in bad_request.field_violations)
+
+
+def _retry_after_s(details: Status | None) -> float | None:
+    retry_info = _detail(details, RetryInfo())
+    if not retry_info.HasField("retry_delay"):
+        return None
+    return max(0.0, float(retry_info.retry_delay.ToNanoseconds()) / 1e9)
 
 
 def _request_id(details: Status | None) -> str:

@@ -40,11 +40,19 @@ class NotAllowed(ArgusClientError):
 
 
 class ServerUnavailable(ArgusClientError):
-    """No server answers, or it went away."""
+    """No server answers, or it went away. The server may say after how many seconds to come again."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class LimitExceeded(ArgusClientError):
-    """A limit of the server's was met."""
+    """A limit of the server's was met. One that passes says after how many seconds to come again."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ResumeRefused(ArgusClientError):

@@ -2,38 +2,45 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import pyarrow as pa
 
-from argus_client.connection import Connection, MessageStream
-from argus_client.errors import ServerUnavailable
-from argus_client.files import Compression
+from argus_client.compression import Compression
+from argus_client.connection import Connection
 from argus_client.formats import RenderOptions
-from argus_client.stream import StreamVerifier
+from argus_client.resuming import OnRetry, ResumingStream
+from argus_client.retry import RetryRule
+from argus_client.stream import ResumePoint
 from argus_client.writing import Written, write_export
-from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamEventsRequest, StreamEventsResponse
+from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamEventsRequest
 
 
 class Export:
     """The matching events of one query, to be read once: as an iterable of pyarrow.RecordBatch, or
     by one of the methods that write or collect them.
 
-    Whatever reads it ends well only if the export is whole. Otherwise it raises: BrokenExport when
-    the stream ended early or does not add up, or another of argus_client.errors. Leaving a loop
-    early, an error, and close() call the export off.
+    Whatever reads it ends well only if the export is whole. When the server goes away it goes on
+    where it was cut, by itself, as the client's retry_for_s says. Otherwise it raises: BrokenExport
+    when the stream ended early or does not add up, or another of argus_client.errors. Leaving a
+    loop early, an error, and close() call the export off.
     """
 
-    def __init__(self, connection: Connection, request: StreamEventsRequest) -> None:
-        self._connection = connection
+    def __init__(
+        self,
+        connection: Connection,
+        request: StreamEventsRequest,
+        *,
+        resume_from: ResumePoint | None,
+        rule: RetryRule,
+        on_retry: OnRetry | None,
+    ) -> None:
+        self._make_stream = partial(ResumingStream, connection, rule=rule, on_retry=on_retry)
         self._request = request
-        self._verifier = StreamVerifier()
-        self._call: MessageStream[StreamEventsResponse] | None = None
-        self._messages: Iterator[StreamEventsResponse] | None = None
+        self._stream = self._make_stream(request, resume_from)
         self._is_read = False
-        self._is_closed = False
-        self._summary: ExportSummary | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -48,21 +55,37 @@ class Export:
 
     def close(self) -> None:
         """Calls the export off, unless it has ended."""
-        self._is_closed = True
-        if self._call is not None:
-            self._call.cancel()
+        self._stream.close()
+
+    @property
+    def request(self) -> StreamEventsRequest:
+        """What was asked for: without a token, and with the limit of the whole export."""
+        request = StreamEventsRequest()
+        request.CopyFrom(self._request)
+        return request
+
+    @property
+    def resume_point(self) -> ResumePoint:
+        """The place after the last batch that was read, or before the first.
+
+        RuntimeError in a fresh export whose header has not come.
+        """
+        point = self._stream.resume_point
+        if point is None:
+            raise RuntimeError("the export has no resume point before its header has come")
+        return point
 
     @property
     def header(self) -> ExportHeader:
         """What the export is: columns, watermark, exact total. Asking for it makes the call."""
-        return self._open()
+        return self._stream.open()
 
     @property
     def summary(self) -> ExportSummary:
         """How the export ended; RuntimeError before all of it has been read."""
-        if self._summary is None:
+        if self._stream.summary is None:
             raise RuntimeError("the export has no summary before it has been read to its end")
-        return self._summary
+        return self._stream.summary
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         if self._is_read:
@@ -70,10 +93,18 @@ class Export:
         self._is_read = True
         return self._batches()
 
+    def go_on_from(self, request: StreamEventsRequest, point: ResumePoint) -> None:
+        """Makes this the rest of an earlier export of `request`. Only before it has been read."""
+        if self._is_read:
+            raise RuntimeError("an export can be read once; ask the client for another")
+        self._stream.close()
+        self._request = request
+        self._stream = self._make_stream(request, point)
+
     def to_arrow(self) -> pa.Table:
         """All events, in memory."""
         batches = list(self)
-        return pa.Table.from_batches(batches, schema=self._verifier.schema)
+        return pa.Table.from_batches(batches, schema=self._stream.schema)
 
     def to_csv(
         self,
@@ -116,16 +147,25 @@ class Export:
         *,
         compression: Compression | None = None,
         overwrite: bool = False,
+        resume: bool = False,
         on_progress: Callable[[int], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> Written:
         """Writes the export to a path, or to a binary file, which is left open.
 
-        A file appears at the path when it is whole and synced to disk, and never else; until then
-        it is PATH.part. Format (csv, json, jsonl) and compression (none, gzip, zstd) follow the
-        path's ending when not given; without one they are csv and none. on_progress is called
-        with the number of events written so far.
+        A file appears at the path when it is whole and synced to disk, and never else, and
+        PATH.manifest.json beside it; until then it is PATH.part, with a checkpoint beside it. Format
+        (csv, json, jsonl) and compression (none, gzip, zstd) follow the path's ending when not
+        given; without one they are csv and none.
 
-        Raises OutputError when the path cannot be written, or exists and overwrite is False.
+        resume: go on where an earlier process was interrupted in writing the same export to this
+            path. The file ends as if it had not been. With nothing to resume it begins anew; a file
+            that is whole already is left as it is.
+        on_progress: called with the number of events written so far.
+        on_notice: called with a sentence on what is done about an earlier, unfinished export.
+
+        Raises OutputError when the path cannot be written, or exists and overwrite is False;
+        InvalidRequest when the interrupted export was asked for differently.
         """
         return write_export(
             self,
@@ -134,41 +174,15 @@ class Export:
             options=options,
             compression=compression,
             overwrite=overwrite,
+            resume=resume,
             on_progress=on_progress,
+            on_notice=on_notice,
         )
-
-    def _open(self) -> ExportHeader:
-        """Makes the call and reads as far as the header, once."""
-        if self._messages is None:
-            if self._is_closed:
-                raise RuntimeError("the export is closed")
-            self._call = self._connection.exports.StreamEvents(self._request)
-            self._messages = self._connection.messages(self._call)
-            try:
-                first = next(self._messages, None)
-                if first is None:
-                    self._verifier.finish()
-                else:
-                    self._verifier.accept(first)
-            except BaseException:
-                self.close()
-                raise
-        if self._verifier.header is None:
-            raise RuntimeError("the export failed before its header came")
-        return self._verifier.header
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
-            self._open()
-            assert self._messages is not None
-            for message in self._messages:
-                batch = self._verifier.accept(message)
-                if batch is not None:
-                    yield batch
-            self._summary = self._verifier.finish()
-        except ServerUnavailable as error:
-            if self._verifier.header is None:
-                raise
-            raise ServerUnavailable(f"{error}, {self._verifier.so_far}") from error
+            self._stream.open()
+            while (batch := self._stream.next_batch()) is not None:
+                yield batch
         finally:
             self.close()

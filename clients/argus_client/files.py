@@ -1,30 +1,26 @@
-"""Output files that are there whole, or not at all."""
+"""Output files: written beside their name, safe on disk before anything speaks of them."""
 
 import errno
 import io
 import os
 import sys
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from types import TracebackType
+from typing import BinaryIO, Self
 
 import pyarrow as pa
 
+from argus_client.compression import Compression
 from argus_client.errors import OutputError
+from argus_client.manifest import Checksums
 
 if sys.platform != "win32":
     import fcntl
 
-Compression = Literal["none", "gzip", "zstd"]
-
-_GZIP_WBITS = 31  # zlib's sign for a gzip header; it writes one without a time, so bytes repeat
-_GZIP_LEVEL = 6
-_ZSTD_LEVEL = 3
-_ZSTD_FRAME_BYTES = 1 << 20
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-
+_READ_BYTES = 1 << 20
 
 _FORMATS_BY_ENDING = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _COMPRESSIONS_BY_ENDING: Mapping[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
@@ -46,7 +42,7 @@ class Output:
         self._name = name
         self.bytes_written = 0
 
-    def write(self, data: bytes | pa.Buffer) -> None:
+    def write(self, data: bytes | memoryview | pa.Buffer) -> None:
         view = memoryview(data)
         with reporting_os_errors(self._name):
             while view:
@@ -60,56 +56,6 @@ class Output:
             self._file.flush()
 
 
-class Compressor(Protocol):
-    """Turns bytes into compressed bytes, as they come."""
-
-    def compress(self, data: Any, /) -> bytes: ...
-    def flush(self) -> bytes: ...
-
-
-class _NoCompressor:
-    def compress(self, data: Any, /) -> Any:
-        return data
-
-    def flush(self) -> bytes:
-        return b""
-
-
-class _ZstdCompressor:
-    """Frames of about a mebibyte, one after the other, which the format allows (RFC 8878, 3.1)."""
-
-    def __init__(self) -> None:
-        self._codec = pa.Codec("zstd", compression_level=_ZSTD_LEVEL)
-        self._pending: list[Any] = []
-        self._pending_bytes = 0
-        self._has_frame = False
-
-    def compress(self, data: Any, /) -> bytes:
-        self._pending.append(data)
-        self._pending_bytes += len(data)
-        return self._frame() if self._pending_bytes >= _ZSTD_FRAME_BYTES else b""
-
-    def flush(self) -> bytes:
-        # Nothing at all is an empty frame: no bytes are no zstd file.
-        return self._frame() if self._pending or not self._has_frame else b""
-
-    def _frame(self) -> bytes:
-        frame: bytes = self._codec.compress(b"".join(self._pending), asbytes=True)
-        self._pending, self._pending_bytes, self._has_frame = [], 0, True
-        return frame
-
-
-def make_compressor(compression: Compression) -> Compressor:
-    """A compressor whose output is the same for the same input, whenever it is made."""
-    match compression:
-        case "none":
-            return _NoCompressor()
-        case "gzip":
-            return zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS)
-        case "zstd":
-            return _ZstdCompressor()
-
-
 @contextmanager
 def reporting_os_errors(name: str) -> Iterator[None]:
     """OSError becomes OutputError that names the file."""
@@ -121,60 +67,78 @@ def reporting_os_errors(name: str) -> Iterator[None]:
         raise OutputError(f"cannot write {name}: {error.strerror or error}") from error
 
 
-@contextmanager
-def whole_file(path: Path, *, overwrite: bool) -> Iterator[io.RawIOBase]:
-    """A file that appears at `path`, synced to disk, when the block ends well, and never else.
-
-    Until then it is PATH.part beside it, which a block that fails takes away. A path that names a
-    device or a pipe is written to as it is.
-
-    Raises OutputError: the path exists and `overwrite` is False, another export is writing it, or
-    it cannot be written.
-    """
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file in it")
-    if path.exists() and not path.is_file():
-        with reporting_os_errors(str(path)):
-            device = path.open("wb", buffering=0)
-        with device:
-            yield device
-        return
-    if not overwrite:
-        _refuse_existing(path)
-    part = path.with_name(f"{path.name}.part")
-    with reporting_os_errors(str(path)):
-        file = _open_part(part)
-    try:
-        yield file
-        with reporting_os_errors(str(path)):
-            os.fsync(file.fileno())
-            if sys.platform == "win32":
-                file.close()
-            _rename(part, path, overwrite=overwrite)
-            _sync_folder(path.parent)
-    except BaseException:
-        if sys.platform == "win32":
-            file.close()
-        part.unlink(missing_ok=True)
-        raise
-    finally:
-        # Last, since closing gives up the lock.
-        file.close()
-
-
-def _refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path) -> None:
+    """Raises OutputError if something has this name, be it a link to nowhere."""
     if os.path.lexists(path):
         raise OutputError(f"{path} exists already; to replace it, say so (--overwrite, or overwrite=True)")
 
 
-def _open_part(part: Path) -> io.RawIOBase:
-    while True:
-        file = part.open("ab", buffering=0)
+def write_atomically(path: Path, content: bytes) -> None:
+    """Gives the file this content, on disk when this returns; a crash leaves the old or the new.
+
+    Raises OutputError.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    with reporting_os_errors(str(path)):
         try:
-            _lock(file, part)
-            if _is_ours(file, part):
-                file.truncate(0)
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            # Whatever hinders this is less than the error under way.
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns when the names in the folder are on disk."""
+    if sys.platform != "win32":
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sums_of(file: BinaryIO | io.RawIOBase, size_bytes: int | None = None, *, into: Checksums) -> Checksums:
+    """Checksums of the file from its start, or of so many bytes (fewer, if it ends before)."""
+    file.seek(0)
+    while size_bytes is None or into.size_bytes < size_bytes:
+        left = _READ_BYTES if size_bytes is None else min(_READ_BYTES, size_bytes - into.size_bytes)
+        data = file.read(left)
+        if not data:
+            break
+        into.update(data)
+    return into
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps other processes out of blocks that are locked by the same file, which stays.
+
+    Raises OutputError if another one is in such a block. (On Windows nothing is locked.)
+    """
+    with reporting_os_errors(str(path)):
+        file = _open_locked(path)
+    with file:
+        yield
+
+
+def _open_locked(path: Path) -> io.FileIO:
+    while True:
+        file = io.FileIO(path, "r+", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o666))
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_ours(file, path):
                 return file
+        except BlockingIOError as error:
+            file.close()
+            raise OutputError(f"{path} is in use by another export") from error
         except BaseException:
             file.close()
             raise
@@ -182,22 +146,102 @@ def _open_part(part: Path) -> io.RawIOBase:
         file.close()
 
 
-def _lock(file: io.RawIOBase, part: Path) -> None:
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"{part} is being written by another export") from error
-
-
-def _is_ours(file: io.RawIOBase, part: Path) -> bool:
+def _is_ours(file: io.FileIO, path: Path) -> bool:
     here = os.fstat(file.fileno())
     if here.st_nlink > 1:
         # A finished file whose process died before it took the .part name away. Truncating it
         # would empty the finished file.
-        part.unlink()
+        path.unlink()
         return False
-    return here.st_nlink == 1 and part.exists() and os.path.samestat(here, part.stat())
+    return here.st_nlink == 1 and path.exists() and os.path.samestat(here, path.stat())
+
+
+class PartFile:
+    """PATH.part: what there is of the file that will be at `path`, ours alone while it is open.
+
+    It goes on where its content ends. Raises OutputError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.part = part_path(path)
+        self.checksums = Checksums()
+        with reporting_os_errors(str(path)):
+            self._file = _open_locked(self.part)
+        self._output = Output(self._file, str(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        # This gives up the lock.
+        self._file.close()
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes are on file, whoever wrote them."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def keep(self, size_bytes: int, sha256: str) -> None:
+        """Keeps so many bytes of what an earlier process wrote, and throws away what follows.
+
+        Raises OutputError if they are not all there, or have another SHA-256.
+        """
+        with reporting_os_errors(str(self.path)):
+            self.checksums = sums_of(self._file, size_bytes, into=Checksums())
+            if self.checksums.size_bytes < size_bytes:
+                raise OutputError(
+                    f"{self.part} was cut: it has {self.checksums.size_bytes:,} bytes of the "
+                    f"{size_bytes:,} that were safely written; start anew without --resume"
+                )
+            if self.checksums.sha256 != sha256:
+                raise OutputError(
+                    f"{self.part} was changed: the SHA-256 of what was written differs; "
+                    "start anew without --resume"
+                )
+            self._file.truncate(size_bytes)
+            self._file.seek(size_bytes)
+
+    def clear(self) -> None:
+        """Throws away all that an earlier process wrote."""
+        with reporting_os_errors(str(self.path)):
+            self._file.truncate(0)
+            self._file.seek(0)
+
+    def write(self, data: bytes | memoryview | pa.Buffer) -> None:
+        self._output.write(data)
+        self.checksums.update(data)
+
+    def sync(self) -> None:
+        """Returns when all that was written is on disk."""
+        with reporting_os_errors(str(self.path)):
+            os.fsync(self._file.fileno())
+
+    def appear(self, *, overwrite: bool) -> None:
+        """Gives the file its name. Unless `overwrite`, never in the place of another one."""
+        with reporting_os_errors(str(self.path)):
+            if sys.platform == "win32":
+                self._file.close()
+            _rename(self.part, self.path, overwrite=overwrite)
+            sync_folder(self.path.parent)
+
+    def discard(self) -> None:
+        """Takes PATH.part away, if it is still ours."""
+        with reporting_os_errors(str(self.path)), suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._file.fileno()), self.part.stat()):
+                if sys.platform == "win32":
+                    self._file.close()
+                self.part.unlink()
+
+
+def part_path(path: Path) -> Path:
+    """Where the file for `path` is until it is whole."""
+    return path.with_name(f"{path.name}.part")
 
 
 def _rename(part: Path, path: Path, *, overwrite: bool) -> None:
@@ -208,21 +252,12 @@ def _rename(part: Path, path: Path, *, overwrite: bool) -> None:
         # Unlike a rename, a link never takes the place of a file that came meanwhile.
         path.hardlink_to(part)
     except FileExistsError:
-        _refuse_existing(path)
+        refuse_existing(path)
         raise
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        _refuse_existing(path)
+        refuse_existing(path)
         part.rename(path)
     else:
         part.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform != "win32":
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

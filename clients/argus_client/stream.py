@@ -1,13 +1,11 @@
-"""The rules of an export's stream: nothing passes that does not add up.
-
-A resume belongs between this and the connection: a StreamVerifier knows at every moment which row
-comes next, and the token to ask for it with.
-"""
+"""The rules of an export's stream: nothing passes that does not add up, over however many calls."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import google_crc32c
 import pyarrow as pa
+from google.protobuf.text_format import MessageToString
 
 from argus_client.errors import BrokenExport
 from argus_grpc.v1.export_pb2 import (
@@ -16,6 +14,7 @@ from argus_grpc.v1.export_pb2 import (
     EventBatch,
     ExportHeader,
     ExportSummary,
+    Order,
     Progress,
     StreamEventsResponse,
 )
@@ -30,19 +29,37 @@ _ARROW_TYPES: Mapping["ColumnType.ValueType", pa.DataType] = {
 }
 
 
+@dataclass(frozen=True)
+class ResumePoint:
+    """A place in an export, to go on from."""
+
+    token: str
+    """The server's resume token."""
+    rows: int
+    """How many events come before it, from the export's start."""
+
+
 class StreamVerifier:
     """Takes an export's messages in order and gives out the events in them, checked.
 
-    Every method raises BrokenExport, saying what does not add up.
+    The messages of a later call go on where those of the call before it broke off. Every method
+    raises BrokenExport, saying what does not add up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resume_from: ResumePoint | None = None) -> None:
         self.header: ExportHeader | None = None
         self.summary: ExportSummary | None = None
-        self.next_row = 0
-        self.resume_token = ""
+        self.next_row = resume_from.rows if resume_from else 0
+        self.resume_token = resume_from.token if resume_from else ""
+        self._call_has_header = False
         self.schema: pa.Schema = pa.schema([])
         """The schema of the batches, by the header's columns."""
+
+    def begin_call(self) -> None:
+        """The next message is the first of a new call, made with resume_token."""
+        self._call_has_header = False
+        # Without status OK after it, a summary says nothing.
+        self.summary = None
 
     def accept(self, message: StreamEventsResponse) -> pa.RecordBatch | None:
         """The events of the next message; None if it carries none."""
@@ -55,7 +72,7 @@ class StreamVerifier:
             raise BrokenExport(f"the server sent a {kind} after the summary")
         if kind == "header":
             self._accept_header(message.header)
-        elif self.header is None:
+        elif self.header is None or not self._call_has_header:
             raise BrokenExport(f"the stream begins with a {kind}, not with a header")
         elif kind == "batch":
             return self._accept_batch(message.batch, self.header)
@@ -67,7 +84,7 @@ class StreamVerifier:
 
     def finish(self) -> ExportSummary:
         """The summary, once the stream has ended with status OK."""
-        if self.header is None:
+        if not self._call_has_header:
             raise BrokenExport("the stream ended before its header")
         if self.summary is None:
             raise BrokenExport(f"the stream ended without its summary, {self.so_far}")
@@ -80,12 +97,27 @@ class StreamVerifier:
         return f"after {self.next_row:,}{of_total} events"
 
     def _accept_header(self, header: ExportHeader) -> None:
-        if self.header is not None:
+        if self._call_has_header:
             raise BrokenExport(f"the server sent a second header, {self.so_far}")
-        if header.first_row != 0:
-            raise BrokenExport(f"the stream begins at event {header.first_row:,}, not at the first")
-        self.schema = pa.schema([(column.name, _arrow_type(column)) for column in header.columns])
-        self.header, self.resume_token = header, header.resume_token
+        if self.header is not None:
+            self._refuse_other_export(header, self.header)
+        if header.first_row != self.next_row:
+            raise BrokenExport(
+                f"the stream begins at event {header.first_row:,} where {self.next_row:,} should come next"
+            )
+        if self.header is None:
+            self.schema = pa.schema([(column.name, _arrow_type(column)) for column in header.columns])
+            self.header = header
+        self._call_has_header, self.resume_token = True, header.resume_token
+
+    def _refuse_other_export(self, header: ExportHeader, first: ExportHeader) -> None:
+        before, now = _identity(first), _identity(header)
+        for name, value in before.items():
+            if now[name] != value:
+                raise BrokenExport(
+                    f"the server goes on with another export, {self.so_far}: "
+                    f"its {name} was {value}, and is {now[name]} now"
+                )
 
     def _accept_batch(self, batch: EventBatch, header: ExportHeader) -> pa.RecordBatch:
         if batch.first_row != self.next_row:
@@ -145,6 +177,22 @@ class StreamVerifier:
             name = ExportSummary.Completeness.Name(summary.completeness)
             raise BrokenExport(f"the summary says {name} with {summary.rows_remaining:,} events remaining")
         self.summary = summary
+
+
+def _identity(header: ExportHeader) -> dict[str, str]:
+    """What a header says of the whole export: the same in every call's."""
+    return {
+        "store_id": repr(header.store_id),
+        "export_id": repr(header.export_id),
+        "exported_at": header.exported_at.ToJsonString(),
+        "watermark": f"{header.watermark:,}",
+        "total_events": f"{header.total_events:,}",
+        "order": Order.Name(header.order) if header.order in Order.values() else str(header.order),
+        # Names and types alone: a newer server may describe them in other words.
+        "columns": ", ".join(f"{column.name} {_arrow_type(column)}" for column in header.columns),
+        "redacted_columns": ", ".join(header.redacted_columns) or "none",
+        "query": MessageToString(header.query, as_one_line=True) or "empty",
+    }
 
 
 def _arrow_type(column: Column) -> pa.DataType:

@@ -68,6 +68,12 @@ def parse_duration_ns(text: str) -> int:
     return total_ns
 
 
+def format_duration(ns: int) -> str:
+    """A duration in the largest unit that it is a whole number of: 90m, 250us."""
+    unit = max((unit for unit in _UNITS_NS if not ns % _UNITS_NS[unit]), key=_UNITS_NS.__getitem__)
+    return f"{ns // _UNITS_NS[unit]}{unit}"
+
+
 def format_instant(ns: int) -> str:
     """RFC 3339 in UTC with 0, 3, 6 or 9 fractional digits, as protobuf's JSON mapping has it."""
     seconds, fraction = divmod(ns, _NS_PER_S)

@@ -1,4 +1,4 @@
-"""An export, written: rendered, compressed, into a file or a stream."""
+"""An export, written: into a file that can be gone on with, or into a stream."""
 
 import os
 import sys
@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 
-from argus_client.errors import BrokenExport
-from argus_client.files import Compression, Output, make_compressor, read_ending, whole_file
-from argus_client.formats import CsvRenderer, Renderer, RenderOptions, make_renderer
+from argus_client.compression import Compression, Compressor
+from argus_client.errors import OutputError
+from argus_client.files import Output, read_ending, reporting_os_errors
+from argus_client.formats import RenderOptions
+from argus_client.rendering import DEFAULT_FORMAT, FileForm, render_export
+from argus_client.resumable import FileExport, Ledger
 from argus_grpc.v1.export_pb2 import ExportSummary
 
 if TYPE_CHECKING:
     from argus_client.export import Export
 
-DEFAULT_FORMAT = "csv"
-
 
 @dataclass(frozen=True)
 class Written:
     """What was written: how many events and bytes, how the export ended, and the cells that
-    RenderOptions.excel changed."""
+    RenderOptions.excel changed. Of a file that had been written before, its manifest says it, which
+    has no continuation token."""
 
     events: int
     size_bytes: int
@@ -40,55 +42,86 @@ def write_export(
     export: "Export",
     target: str | os.PathLike[str] | BinaryIO,
     *,
-    format: str | None,
-    options: RenderOptions | None,
-    compression: Compression | None,
-    overwrite: bool,
-    on_progress: Callable[[int], None] | None,
+    format: str | None = None,
+    options: RenderOptions | None = None,
+    compression: Compression | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    last: str | None = None,
+    ledger: Ledger | None = None,
+    on_progress: Callable[[int], None] | None = None,
+    on_notice: Callable[[str], None] | None = None,
 ) -> Written:
-    """Export.write."""
-    if isinstance(target, str | os.PathLike):
-        path = Path(target)
-        format_of_path, compression_of_path = read_ending(path)
-        format, compression = format or format_of_path, compression or compression_of_path
-        with export, whole_file(path, overwrite=overwrite) as file:
-            return _write(export, Output(file, str(path)), format, options, compression, on_progress)
-    with export:
+    """Export.write.
+
+    last: the window up to now that the query's start came from: an interrupted export that was
+        asked for with the same is gone on with as it was.
+    ledger: told of what happens to the export.
+    """
+    options = options or RenderOptions()
+    if not isinstance(target, str | os.PathLike):
+        _refuse_to_resume(resume, target)
         name = "standard output" if target is sys.stdout.buffer else getattr(target, "name", target)
-        return _write(export, Output(target, str(name)), format, options, compression, on_progress)
+        form = FileForm(format or DEFAULT_FORMAT, compression or "none", options)
+        with export:
+            return _write_stream(export, Output(target, str(name)), form, ledger, on_progress)
+    path = Path(target)
+    format_of_path, compression_of_path = read_ending(path)
+    form = FileForm(format or format_of_path or DEFAULT_FORMAT, compression or compression_of_path, options)
+    with export:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            _refuse_to_resume(resume, target)
+            with reporting_os_errors(str(path)):
+                device = path.open("wb", buffering=0)
+            with device:
+                return _write_stream(export, Output(device, str(path)), form, ledger, on_progress)
+        file_export = FileExport(
+            export,
+            path,
+            form,
+            overwrite=overwrite,
+            last=last,
+            ledger=ledger,
+            on_progress=on_progress,
+            on_notice=on_notice,
+        )
+        manifest, summary = file_export.write(resume=resume)
+    return Written(
+        events=manifest["rows"],
+        size_bytes=manifest["bytes"],
+        summary=summary,
+        guarded_cells=manifest["guardedCells"],
+    )
 
 
-def _write(
+def _refuse_to_resume(resume: bool, target: object) -> None:
+    if resume:
+        raise OutputError(f"{target} cannot be gone on with; to resume takes the path of a file")
+
+
+def _write_stream(
     export: "Export",
     output: Output,
-    format: str | None,
-    options: RenderOptions | None,
-    compression: Compression | None,
+    form: FileForm,
+    ledger: Ledger | None,
     on_progress: Callable[[int], None] | None,
 ) -> Written:
-    batches = iter(export)
-    renderer = make_renderer(format or DEFAULT_FORMAT, options or RenderOptions())
-    compressor = make_compressor(compression or "none")
-    output.write(compressor.compress(renderer.begin(export.header)))
-    rows = 0
-    for batch in batches:
-        output.write(compressor.compress(_render(renderer, batch)))
-        rows += batch.num_rows
-        if on_progress is not None:
-            on_progress(rows)
-    output.write(compressor.compress(renderer.end(export.summary)))
-    output.write(compressor.flush())
+    if ledger is not None:
+        ledger.begins(export.header)
+    compressor = Compressor(form.compression)
+
+    def write(data: bytes | pa.Buffer) -> None:
+        for piece in compressor.compress(data):
+            output.write(piece)
+
+    guarded_cells = render_export(export, form, write, on_progress=on_progress)
+    output.write(compressor.finish())
     output.flush()
+    if ledger is not None:
+        ledger.was_streamed(export.header)
     return Written(
         events=export.summary.total_rows,
         size_bytes=output.bytes_written,
         summary=export.summary,
-        guarded_cells=renderer.guarded_cells if isinstance(renderer, CsvRenderer) else 0,
+        guarded_cells=guarded_cells,
     )
-
-
-def _render(renderer: Renderer, batch: pa.RecordBatch) -> bytes | pa.Buffer:
-    try:
-        return renderer.render(batch)
-    except ValueError as error:
-        raise BrokenExport(f"the server sent what cannot be written: {error}") from error

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.dataset import CACHE, cached_store
-from tests.bench.machine import describe_machine
+from tests.bench.machine import describe_load, describe_machine
 from tests.bench.measures import Bench, Peaks, measure_peaks
 from tests.bench.processes import BenchFailed
 from tests.bench.report import Report
@@ -75,7 +75,8 @@ def _measure(rows: int, runs: int, folder: Path) -> Report:
     return Report(
         rows=rows,
         runs=runs,
-        machine=machine,
+        # Well above 2: others were at work too, and the times are not to be relied on.
+        machine=machine | {"load after": describe_load()},
         comparisons=[*csv, *jsonl, *drains],
         first_batch_s=first_batch_s,
         rows_drained=rows_drained,

@@ -26,7 +26,8 @@ def copy_sql(file: Path, format: str, *, is_ordered: bool) -> str:
     texts = ", ".join(f'{_text(c)} AS "{c.json_name if is_json else c.name}"' for c in DEFAULT_COLUMNS)
     # Sorted before the texts are made: half again as fast as sorting the texts' rows.
     events = "(FROM events ORDER BY timestamp, sequence)" if is_ordered else "events"
-    return f"COPY (SELECT {texts} FROM {events}) TO '{file}' (FORMAT {format})"
+    target = str(file).replace("'", "''")
+    return f"COPY (SELECT {texts} FROM {events}) TO '{target}' (FORMAT {format})"
 
 
 def _text(column: Column) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from argus_grpc.columns import STORED_SCHEMA
 from tests import synthetic
 
-CACHE = Path("build/bench")
+CACHE = Path(__file__).parents[2] / "build" / "bench"
 SEED = 1
 
 

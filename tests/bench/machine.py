@@ -10,14 +10,19 @@ import psutil
 
 def describe_machine() -> dict[str, str]:
     """What bears on speed, by name."""
+    system = platform.platform(terse=True)
     memory_gib = psutil.virtual_memory().total / 2**30
-    load = ", ".join(f"{average:.2f}" for average in os.getloadavg())
     packages = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pyarrow", "grpcio", "protobuf"))
     return {
-        "machine": f"{os.cpu_count()} cores, {memory_gib:.1f} GiB, {_cpu_model()}, {platform.platform(terse=True)}",
-        "load before": f"{load} (1, 5, 15 minutes)",
+        "machine": f"{os.cpu_count()} cores, {memory_gib:.1f} GiB, {_cpu_model()}, {system}",
+        "load before": describe_load(),
         "versions": f"Python {platform.python_version()}, {packages}",
     }
+
+
+def describe_load() -> str:
+    """How many tasks wanted a core, on average."""
+    return ", ".join(f"{average:.2f}" for average in os.getloadavg()) + " (1, 5, 15 minutes)"
 
 
 def _cpu_model() -> str:

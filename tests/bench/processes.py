@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench.dataset import CACHE
 from tests.processes import ENVIRONMENT
 
 _STOP_TIMEOUT_S = 30
+
+# Installed programs start from bytecode, so these must find theirs too, whatever the shell says
+# about writing it.
+_ENVIRONMENT = ENVIRONMENT | {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(CACHE / "bytecode"),
+}
 
 
 class BenchFailed(Exception):
@@ -22,7 +30,7 @@ def run_module(module: str, *arguments: str) -> str:
     Raises BenchFailed, with the end of its standard error.
     """
     command = [sys.executable, "-m", module, *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    finished = subprocess.run(command, capture_output=True, text=True, env=_ENVIRONMENT, check=False)
     if finished.returncode:
         shown = " ".join(["python -m", module, *arguments])
         raise BenchFailed(f"exit code {finished.returncode} of {shown[:300]}\n{finished.stderr[-2_000:]}")
@@ -40,7 +48,7 @@ def timed_module(module: str, *arguments: str) -> float:
 def flight_server(batches: Path) -> Iterator[str]:
     """An Arrow Flight server of an Arrow file's batches; gives its location."""
     command = [sys.executable, "-m", "tests.bench.flight_server", str(batches)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT) as process:
         try:
             assert process.stdout is not None
             location = process.stdout.readline().strip()

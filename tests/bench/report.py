@@ -17,10 +17,10 @@ SERVER_GROWTH_ALLOWED_BYTES, CLIENT_GROWTH_ALLOWED_BYTES = 256 * MIB, 64 * MIB
 
 _NOTES = (
     "Time ours/peer: the median of the ratios run by run; below 1 ours is the faster.",
-    "Files: seconds from a process's start to its exit, the file synced to disk (argus-server is running, and "
-    "takes its part of the same cores; DuckDB has all cores and its default memory limit).",
-    "Drains: seconds in a process that is up, connecting counted in. Flight sends ready-made batches out of "
-    "memory: it neither reads nor sorts nor encodes; the batches are those that argus-server sent.",
+    "Files: seconds from a process's start to its exit, the file synced to disk. argus-server is running "
+    "and shares the cores with its client; DuckDB has all cores and its default memory limit.",
+    "Drains: seconds in a process that is up, connecting counted in. Flight sends ready-made batches out "
+    "of memory, the very ones that argus-server sent: it neither reads nor sorts nor encodes.",
 )
 
 
@@ -47,14 +47,17 @@ class Report:
         """Prints it: drawn on a terminal, else Markdown."""
         # Where nobody knows the width, lines are not to be broken.
         console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
-        for name, value in self.machine.items():
-            console.print(f"{name}: {value}")
-        console.print(f"\n{self.rows:,} events, {self.runs} alternating runs; medians (least–most)\n")
-        console.print(self._speeds())
-        if self.peaks:
-            console.print(self._memory())
-        for note in (*_NOTES, *self.likenesses):
-            console.print(f"- {note}")
+        with console.capture() as capture:
+            for name, value in self.machine.items():
+                console.print(f"- {name}: {value}")
+            console.print(f"- events: {self.rows:,}; alternating runs: {self.runs}; medians (least–most)")
+            console.print(self._speeds())
+            if self.peaks:
+                console.print(self._memory())
+            for note in (*_NOTES, *self.likenesses):
+                console.print(f"- {note}")
+        for line in capture.get().splitlines():
+            print(line.rstrip())
 
     def _speeds(self) -> Table:
         table = _table("What", "Peer", "Peer", "Ours", "Ours, events/s", "Time ours/peer")

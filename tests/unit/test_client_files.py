@@ -1,22 +1,21 @@
 """A file is there whole, or not at all."""
 
-import gzip
 import io
 import os
 import resource
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from argus_client import ExportClient, OutputError
-from argus_client.files import Output, make_compressor, read_ending, whole_file
-from argus_client.formats import RenderOptions
+from argus_client import ExportClient, OutputError, ServerUnavailable
+from argus_client.files import Output, PartFile, read_ending
+from argus_client.formats import CsvRenderer, RenderOptions
+from argus_grpc.v1.export_pb2 import ExportSummary
 from tests.scripted import batch, header, scripted_server, summary
 
 HEADER = b"timestamp,event_type,thread_id,thread_name,carrier_thread,duration_ns\n"
@@ -26,25 +25,32 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def write_half(path: Path, error: type[BaseException]) -> None:
-    with whole_file(path, overwrite=True) as file:
-        file.write(b"half")
-        raise error
+def write_file(path: Path, *, overwrite: bool = False, during: Callable[[], object] = lambda: None) -> None:
+    """An export of no events; `during` is called once, when its part and checkpoint are there."""
+    with scripted_server(header(0), summary(0)) as server, ExportClient(server.address) as client:
+        end = CsvRenderer.end
+
+        def call_and_end(self: CsvRenderer, summary: ExportSummary) -> bytes:
+            during()
+            return end(self, summary)
+
+        with patch.object(CsvRenderer, "end", call_and_end):
+            client.export().write(path, overwrite=overwrite)
 
 
 def test_the_file_appears_only_at_the_end(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "a.csv", overwrite=False) as file:
-        file.write(b"whole")
-        assert names(tmp_path) == ["a.csv.part"]
-    assert names(tmp_path) == ["a.csv"]
-    assert (tmp_path / "a.csv").read_bytes() == b"whole"
+    seen: list[str] = []
+    write_file(tmp_path / "a.csv", during=lambda: seen.extend(names(tmp_path)))
+    assert set(seen) == {"a.csv.part", "a.csv.part.checkpoint"}
+    assert names(tmp_path) == ["a.csv", "a.csv.manifest.json"]
+    assert (tmp_path / "a.csv").read_bytes() == HEADER
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_whatever_ends_it_early_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    with pytest.raises(error):
-        write_half(tmp_path / "a.csv", error)
+def test_an_export_that_does_not_begin_leaves_nothing(tmp_path: Path) -> None:
+    with ExportClient("127.0.0.1:1", retry_for_s=0) as client, pytest.raises(ServerUnavailable) as failure:
+        client.export().write(tmp_path / "a.csv")
     assert names(tmp_path) == []
+    assert not hasattr(failure.value, "__notes__")
 
 
 def test_an_existing_file_is_refused_before_any_call(tmp_path: Path) -> None:
@@ -63,55 +69,59 @@ def test_an_existing_file_is_refused_before_any_call(tmp_path: Path) -> None:
 def test_overwriting_keeps_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"old")
-    with pytest.raises(KeyError):
-        write_half(path, KeyError)
-    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"old")
-    with whole_file(path, overwrite=True) as file:
-        file.write(b"new")
-        assert path.read_bytes() == b"old"
-    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"new")
+    contents: list[bytes] = []
+    write_file(path, overwrite=True, during=lambda: contents.append(path.read_bytes()))
+    assert set(contents) == {b"old"}
+    assert path.read_bytes() == HEADER
 
 
 def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(OutputError, match="exists already"), whole_file(path, overwrite=False):
-        path.write_bytes(b"another's")
-    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"another's")
+    with pytest.raises(OutputError, match="exists already"):
+        write_file(path, during=lambda: path.write_bytes(b"another's"))
+    assert path.read_bytes() == b"another's"
+    assert names(tmp_path) == ["a.csv", "a.csv.part", "a.csv.part.checkpoint"]
 
 
 def test_a_link_to_nowhere_counts_as_existing(tmp_path: Path) -> None:
     (tmp_path / "a.csv").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OutputError, match="exists already"), whole_file(tmp_path / "a.csv", overwrite=False):
-        pass
+    with pytest.raises(OutputError, match="exists already"):
+        write_file(tmp_path / "a.csv")
     assert names(tmp_path) == ["a.csv"]
+
+
+def test_what_is_no_manifest_is_not_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.manifest.json").write_text("{}")
+    with pytest.raises(OutputError, match=r"a\.csv\.manifest\.json is there, and is not a manifest"):
+        write_file(tmp_path / "a.csv")
+    assert names(tmp_path) == ["a.csv.manifest.json"]
+    write_file(tmp_path / "a.csv", overwrite=True)
+    # The one that a file left behind, on the other hand, is ours.
+    (tmp_path / "a.csv").unlink()
+    write_file(tmp_path / "a.csv")
 
 
 def test_two_exports_to_one_file_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    with whole_file(path, overwrite=False) as file:
-        file.write(b"first")
-        with (
-            pytest.raises(OutputError, match=r"a\.csv\.part is being written"),
-            whole_file(path, overwrite=True),
-        ):
-            pass
-    assert (names(tmp_path), path.read_bytes()) == (["a.csv"], b"first")
+    with PartFile(path) as part:
+        part.write(b"first")
+        with pytest.raises(OutputError, match=r"a\.csv\.part is in use by another export"):
+            write_file(path)
+        assert part.part.read_bytes() == b"first"
 
 
 def test_what_a_killed_export_left_is_written_over(tmp_path: Path) -> None:
-    (tmp_path / "a.csv.part").write_bytes(b"a long half of a file")
-    with whole_file(tmp_path / "a.csv", overwrite=False) as file:
-        file.write(b"whole")
-    assert (names(tmp_path), (tmp_path / "a.csv").read_bytes()) == (["a.csv"], b"whole")
+    (tmp_path / "a.csv.part").write_bytes(b"a long half of a file" * 100)
+    write_file(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_bytes() == HEADER
 
 
 def test_a_finished_file_is_not_emptied_through_its_part_name(tmp_path: Path) -> None:
     """Killed between giving the file its name and taking the .part name away."""
     (tmp_path / "moved.csv").write_bytes(b"finished")
     os.link(tmp_path / "moved.csv", tmp_path / "a.csv.part")
-    with whole_file(tmp_path / "a.csv", overwrite=False) as file:
-        file.write(b"new")
-    assert names(tmp_path) == ["a.csv", "moved.csv"]
+    write_file(tmp_path / "a.csv")
+    assert names(tmp_path) == ["a.csv", "a.csv.manifest.json", "moved.csv"]
     assert (tmp_path / "moved.csv").read_bytes() == b"finished"
 
 
@@ -120,22 +130,22 @@ def test_without_hard_links_it_is_renamed(tmp_path: Path, monkeypatch: pytest.Mo
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    with whole_file(tmp_path / "a.csv", overwrite=False) as file:
-        file.write(b"whole")
-    assert (names(tmp_path), (tmp_path / "a.csv").read_bytes()) == (["a.csv"], b"whole")
-    with pytest.raises(OutputError, match="exists already"), whole_file(tmp_path / "b.csv", overwrite=False):
-        (tmp_path / "b.csv").write_bytes(b"another's")
-    assert (tmp_path / "b.csv").read_bytes() == b"another's"
+    write_file(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_bytes() == HEADER
+    path = tmp_path / "b.csv"
+    with pytest.raises(OutputError, match="exists already"):
+        write_file(path, during=lambda: path.write_bytes(b"another's"))
+    assert path.read_bytes() == b"another's"
 
 
 def test_the_file_has_the_rights_that_the_umask_says(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
-        with whole_file(tmp_path / "a.csv", overwrite=False):
-            pass
+        write_file(tmp_path / "a.csv")
     finally:
         os.umask(old)
-    assert stat.S_IMODE((tmp_path / "a.csv").stat().st_mode) == 0o640
+    for name in names(tmp_path):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize(
@@ -148,8 +158,8 @@ def test_the_file_has_the_rights_that_the_umask_says(tmp_path: Path) -> None:
 )
 def test_a_path_that_cannot_be_written_is_refused_by_name(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=message), whole_file(tmp_path / name, overwrite=True):
-        pass
+    with pytest.raises(OutputError, match=message):
+        write_file(tmp_path / name, overwrite=True)
 
 
 @contextmanager
@@ -164,28 +174,37 @@ def files_limited_to(max_bytes: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst", "json", "jsonl"])
-def test_a_disk_that_fills_up_is_said_and_leaves_nothing(tmp_path: Path, ending: str) -> None:
+def test_a_disk_that_fills_up_is_said_and_what_came_is_kept(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a.{ending}"
     with (
-        scripted_server(header(3_000), batch(0, 3_000), summary(3_000)) as server,
+        scripted_server(header(60_000), batch(0, 60_000), summary(60_000)) as server,
         ExportClient(server.address) as client,
-        files_limited_to(100),
-        pytest.raises(OutputError, match=f"cannot write {path}: File too large"),
+        files_limited_to(10_000),
+        pytest.raises(OutputError, match=f"cannot write {path}: File too large") as failure,
     ):
         client.export().write(path)
+    assert names(tmp_path) == [f"a.{ending}.part", f"a.{ending}.part.checkpoint"]
+    assert "with --resume goes on from there" in failure.value.__notes__[0]
+
+
+def test_a_disk_without_room_for_a_checkpoint_leaves_nothing(tmp_path: Path) -> None:
+    with files_limited_to(100), pytest.raises(OutputError, match=r"part\.checkpoint: File too large"):
+        write_file(tmp_path / "a.csv")
     assert names(tmp_path) == []
 
 
 def test_a_device_is_written_to_as_it_is() -> None:
-    with whole_file(Path("/dev/null"), overwrite=False) as file:
-        file.write(b"gone")
+    write_file(Path("/dev/null"))
     assert Path("/dev/null").is_char_device()
-    with (
-        scripted_server(header(0), summary(0)) as server,
-        ExportClient(server.address) as client,
-        pytest.raises(OutputError, match="cannot write /dev/full: No space left on device"),
-    ):
-        client.export().write("/dev/full")
+    with pytest.raises(OutputError, match="cannot write /dev/full: No space left on device"):
+        write_file(Path("/dev/full"))
+
+
+def test_only_a_file_can_be_gone_on_with() -> None:
+    with scripted_server(header(0), summary(0)) as server, ExportClient(server.address) as client:
+        for target in ("/dev/null", io.BytesIO()):
+            with pytest.raises(OutputError, match="to resume takes the path of a file"):
+                client.export().write(target, resume=True)
 
 
 def test_a_named_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
@@ -227,31 +246,6 @@ def test_a_binary_file_is_written_to_and_left_open() -> None:
         written = client.export().write(file)
     assert file.getvalue().startswith(HEADER)
     assert (written.events, written.size_bytes) == (2, len(file.getvalue()))
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.binary(max_size=2_000)), st.integers(0, 3))
-def test_compressed_bytes_come_back(parts: list[bytes], large: int) -> None:
-    parts += [os.urandom(700_000)] * large
-    whole = b"".join(parts)
-    for compression in ("gzip", "zstd", "none"):
-        compressor = make_compressor(compression)
-        data = b"".join([bytes(compressor.compress(part)) for part in parts]) + compressor.flush()
-        known_to_arrow = None if compression == "none" else compression
-        assert pa.input_stream(pa.py_buffer(data), compression=known_to_arrow).read() == whole
-
-
-def test_gzip_bytes_carry_no_time_and_no_name() -> None:
-    compressor = make_compressor("gzip")
-    data = compressor.compress(b"same") + compressor.flush()
-    assert gzip.decompress(data) == b"same"
-    # RFC 1952, 2.3: FLG says no name; MTIME 0 is no time.
-    assert (data[3], data[4:8]) == (0, b"\0\0\0\0")
-
-
-def test_zstd_of_nothing_is_still_zstd() -> None:
-    data = make_compressor("zstd").flush()
-    assert pa.input_stream(pa.py_buffer(data), compression="zstd").read() == b""
 
 
 @pytest.mark.parametrize(

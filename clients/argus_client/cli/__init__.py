@@ -9,10 +9,12 @@ from typing import Any, NoReturn
 import click
 
 from argus_client.cli.columns import columns_command
+from argus_client.cli.export import FLAGS as EXPORT_FLAGS
 from argus_client.cli.export import export_command
 from argus_client.cli.ingest import ingest_command
 from argus_client.cli.plan import plan_command
 from argus_client.cli.query_options import FLAGS
+from argus_client.cli.verify import verify_command
 from argus_client.errors import ArgusClientError, InvalidRequest, NotAllowed
 from argus_client.query import tell_violations
 
@@ -22,7 +24,6 @@ EXIT_NOT_ALLOWED = 4
 EXIT_INTERRUPTED = 130
 # As a shell reports a filter that SIGPIPE ended. Not 0, which says that the export is whole.
 EXIT_PIPE_CLOSED = 141
-EXIT_TERMINATED = 143
 
 _EPILOG = """\b
 Every option can also come from the environment: --server from ARGUS_SERVER,
@@ -41,32 +42,36 @@ class _Commands(click.Group):
         except BrokenPipeError:
             _give_up_stdout()
             ctx.exit(EXIT_PIPE_CLOSED)
-        except KeyboardInterrupt:
-            _fail(ctx, EXIT_INTERRUPTED, "interrupted")
+        except KeyboardInterrupt as error:
+            _fail(ctx, EXIT_INTERRUPTED, "interrupted", error)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except InvalidRequest as error:
-            _fail(ctx, EXIT_USAGE, "\n".join(tell_violations(error.violations, FLAGS)) or str(error))
+            told = tell_violations(error.violations, {**FLAGS, **EXPORT_FLAGS})
+            _fail(ctx, EXIT_USAGE, "\n".join(told) or str(error), error)
         except NotAllowed as error:
-            _fail(ctx, EXIT_NOT_ALLOWED, str(error))
+            _fail(ctx, EXIT_NOT_ALLOWED, str(error), error)
         except ArgusClientError as error:
-            _fail(ctx, EXIT_FAILED, str(error))
+            _fail(ctx, EXIT_FAILED, str(error), error)
         except OSError as error:
-            _fail(ctx, EXIT_FAILED, error.strerror or str(error))
+            _fail(ctx, EXIT_FAILED, error.strerror or str(error), error)
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             _fail(
                 ctx,
                 EXIT_FAILED,
                 f"internal error ({what}). Please report it, with what ARGUS_DEBUG=1 shows of it",
+                error,
             )
         return result
 
 
-def _fail(ctx: click.Context, code: int, message: str) -> NoReturn:
+def _fail(ctx: click.Context, code: int, message: str, error: BaseException) -> NoReturn:
     if os.environ.get("ARGUS_DEBUG"):
         traceback.print_exc()
     click.echo(f"Error: {message}", err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.echo(note, err=True)
     try:
         sys.stdout.flush()
     except OSError:
@@ -91,12 +96,12 @@ def commands() -> None:
     """Take JVM events out of an Argus server, as CSV, JSON or JSON Lines, and put recordings in."""
 
 
-for _command in (export_command, plan_command, columns_command, ingest_command):
+for _command in (export_command, plan_command, columns_command, ingest_command, verify_command):
     commands.add_command(_command)
 
 
 def main() -> None:
     """The entry point."""
-    # So that a half-written file is cleared away at a polite kill too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    # A polite kill is told of as Ctrl-C is: what was interrupted, and how to go on with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     commands(prog_name="argus-client")

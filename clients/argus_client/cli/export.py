@@ -1,7 +1,10 @@
 """`argus-client export`: events into a file, or to standard output."""
 
 import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import click
@@ -10,12 +13,31 @@ from argus_client.cli.options import GroupedCommand, Parsed, option, server_opti
 from argus_client.cli.progress import export_progress
 from argus_client.cli.query_options import columns_option, query_options
 from argus_client.client import ExportClient
-from argus_client.writing import DEFAULT_FORMAT, Written
-from argus_client.files import Compression, read_ending
+from argus_client.compression import Compression
+from argus_client.errors import ArgusClientError
+from argus_client.files import read_ending
 from argus_client.formats import FORMATS, RenderOptions, make_renderer
 from argus_client.query import EventQuery
+from argus_client.rendering import DEFAULT_FORMAT
+from argus_client.since import SinceLast
+from argus_client.times import format_duration, parse_duration_ns
+from argus_client.writing import Written, write_export
 
 EXIT_TRUNCATED = 3
+
+FLAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "query.last": "--last",
+        "format": "--format",
+        "compression": "--compress",
+        "header": "--header",
+        "time_precision": "--time-precision",
+        "excel": "--excel",
+        "metadata": "--metadata",
+        "client_version": "the version of argus-client",
+    }
+)
+"""What a user of the command line wrote, by its name in a checkpoint."""
 
 _STDOUT = Path("-")
 _WHAT = "What of them"
@@ -27,13 +49,22 @@ Examples:
   argus-client export -o pinned.csv --type PINNED --last 8h
   argus-client export -o night.jsonl.gz --from 2024-01-31T22:00Z --to 2024-02-01T06:00Z
   argus-client export --columns all --source orders@host-7 > orders.csv
+  argus-client export --since-last orders.state -o "orders-$(date +%FT%H%M).csv"
   argus-client export -o slow.csv --excel --header titles --min-duration 10ms
 
 \b
 Exit codes:
   0 whole, 1 failed, 2 wrong use, 3 whole but cut by --limit, 4 not allowed,
   130 interrupted, 141 standard output was closed by its reader
+
+
+What was interrupted or failed half way is kept: the same command with --resume goes on from
+there, and the file ends as if nothing had happened. `argus-client verify FILE` proves it whole.
 """
+
+
+def _parse_seconds(text: str) -> float:
+    return 0.0 if text.strip() == "0" else parse_duration_ns(text) / 1e9
 
 
 @click.command("export", cls=GroupedCommand, epilog=_EPILOG)
@@ -51,6 +82,21 @@ Exit codes:
     is_flag=True,
     heading=_WHERE,
     help="Replace FILE if it is there. It stays as it is until the export is whole.",
+)
+@option(
+    "--resume",
+    is_flag=True,
+    heading=_WHERE,
+    help="Go on with FILE where the same command was interrupted. A window of --last stays what it was.",
+)
+@option(
+    "--since-last",
+    "state_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="STATE_FILE",
+    heading=_WHERE,
+    help="Just what has come in since the last export with this STATE_FILE, late timestamps included. It "
+    "is made by the first, and moves on when an export is whole.",
 )
 @option(
     "--format",
@@ -115,47 +161,96 @@ Exit codes:
     help="time: by timestamp. arrival: as they came in.",
 )
 @server_option
+@option(
+    "--retry-for",
+    "retry_for_s",
+    type=Parsed("duration", _parse_seconds),
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    heading="Server",
+    help="When the server goes away during an export, try for so long to go on where it was cut: 90s, 15m; "
+    "0 is not at all.",
+)
 @click.pass_context
 def export_command(
     context: click.Context,
     /,
     server: str,
+    retry_for_s: float,
     query: EventQuery,
     columns: tuple[str, ...],
     limit: int | None,
     order: Literal["time", "arrival"],
     output: Path,
     overwrite: bool,
+    resume: bool,
+    state_file: Path | None,
     format: str | None,
     compress: Compression | None,
     **render_options: Any,
 ) -> None:
     """Write the matching events to a file or to standard output.
 
-    FILE appears when the export is whole, and never else. Data go to standard output or FILE, all
-    else goes to standard error.
+    FILE appears when the export is whole, and never else, with FILE.manifest.json, which proves it.
+    Data go to standard output or FILE, all else goes to standard error.
     """
+    last_ns: int | None = context.params["last"]
+    if state_file is not None:
+        _refuse_since_last_with({"--after": query.after_sequence, "--last": last_ns, "--limit": limit})
     format_of_name, compression_of_name = read_ending(output)
     format = format or format_of_name or DEFAULT_FORMAT
     options = _render_options(format, render_options)
     to_stdout = output == _STDOUT
-    with (
-        ExportClient(server) as client,
-        client.export(query, columns=columns, limit=limit, order=order) as export,
-        # A bar would run through the data where both go to one terminal.
-        export_progress(str(output), hidden=to_stdout and sys.stdout.isatty()) as show,
-    ):
-        written = export.write(
-            sys.stdout.buffer if to_stdout else output,
-            format,
-            options,
-            compression=compress or compression_of_name,
-            overwrite=overwrite,
-            on_progress=lambda events: show(events, export.header.total_events),
-        )
-    click.echo(_report(written, None if to_stdout else output), err=True)
+    if resume and to_stdout:
+        raise click.UsageError("--resume needs a file to go on with: --output FILE")
+    with SinceLast(state_file) if state_file is not None else nullcontext() as since:
+        if since is not None:
+            query = since.narrow(query)
+            if resume and not overwrite and since.whole_file == output.absolute():
+                _tell(f"{output} is whole already")
+                return
+        with (
+            ExportClient(server, retry_for_s=retry_for_s) as client,
+            client.export(query, columns=columns, limit=limit, order=order, on_retry=_tell_retry) as export,
+            # A bar would run through the data where both go to one terminal.
+            export_progress(str(output), hidden=to_stdout and sys.stdout.isatty()) as show,
+        ):
+            written = write_export(
+                export,
+                sys.stdout.buffer if to_stdout else output,
+                format=format,
+                options=options,
+                compression=compress or compression_of_name,
+                overwrite=overwrite,
+                resume=resume,
+                last=format_duration(last_ns) if last_ns is not None else None,
+                ledger=since,
+                on_progress=lambda events: show(events, export.header.total_events),
+                on_notice=_tell,
+            )
+    if since is not None and not written.events:
+        _tell("no new events since the last export")
+    _tell(_report(written, None if to_stdout else output))
     if written.is_truncated:
         context.exit(EXIT_TRUNCATED)
+
+
+def _refuse_since_last_with(others: Mapping[str, int | None]) -> None:
+    for flag, value in others.items():
+        if value:
+            raise click.UsageError(
+                f"--since-last and {flag} cannot be given together: it takes all that is new, and only that"
+            )
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _tell_retry(_attempt: int, wait_s: float, error: ArgusClientError) -> None:
+    # A progress bar that is there takes this in, since it stands in for stderr meanwhile.
+    _tell(f"{error}; trying again in {wait_s:.1f} s")
 
 
 def _render_options(format: str, options: dict[str, Any]) -> RenderOptions:

@@ -1,0 +1,78 @@
+"""The uncompressed file into its part: compressed, with checkpoints on the way."""
+
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from argus_client.checkpoint import Checkpoint
+from argus_client.compression import Compression, Compressor
+from argus_client.files import PartFile
+from argus_client.manifest import Manifest
+from argus_client.stream import ResumePoint
+
+CHECKPOINT_INTERVAL_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A place in the export, and in the uncompressed file."""
+
+    resume_point: ResumePoint
+    stream_bytes: int
+    guarded_cells: int
+
+
+class CheckpointedWriter:
+    """Writes the uncompressed file through compression into the part, with checkpoints on the way."""
+
+    def __init__(self, part: PartFile, checkpoint: Checkpoint, compression: Compression) -> None:
+        self._part = part
+        self._checkpoint = checkpoint
+        self._compressor = Compressor(compression, checkpoint.settled_bytes)
+        self._stream_bytes = checkpoint.stream_bytes
+        self._marks = deque(
+            [_Mark(checkpoint.resume_point, checkpoint.stream_bytes, checkpoint.guarded_cells)]
+        )
+        self._last_checkpoint_s = time.monotonic()
+
+    def write(self, data: bytes | pa.Buffer) -> None:
+        view = memoryview(data).cast("B")
+        # Of the first of what is rendered anew, the part has the compressed form already.
+        skipped = max(0, self._checkpoint.settled_bytes - self._stream_bytes)
+        self._stream_bytes += len(view)
+        for piece in self._compressor.compress(view[skipped:]):
+            self._part.write(piece)
+
+    def pause(self, point: ResumePoint, guarded_cells: int) -> None:
+        """A place between two batches: a checkpoint may be made here."""
+        limit = self._checkpoint.request.limit
+        # A request for the none that are left of a limit could not be told from one for all.
+        if not limit or point.rows < limit:
+            self._marks.append(_Mark(point, self._stream_bytes, guarded_cells))
+        while len(self._marks) > 1 and self._marks[1].stream_bytes <= self._compressor.settled_bytes:
+            self._marks.popleft()
+        if time.monotonic() - self._last_checkpoint_s >= CHECKPOINT_INTERVAL_S:
+            self.save(None)
+            self._last_checkpoint_s = time.monotonic()
+
+    def flush(self) -> None:
+        """Writes what waits for a block to be full; nothing can be written after it."""
+        self._part.write(self._compressor.finish())
+
+    def save(self, manifest: Manifest | None) -> None:
+        """Makes a checkpoint; with a manifest, the one that says that all is there."""
+        self._part.sync()
+        mark = self._marks[0]
+        self._checkpoint = replace(
+            self._checkpoint,
+            resume_point=mark.resume_point,
+            stream_bytes=mark.stream_bytes,
+            guarded_cells=mark.guarded_cells,
+            settled_bytes=self._compressor.settled_bytes,
+            durable_bytes=self._part.checksums.size_bytes,
+            sha256=self._part.checksums.sha256,
+            manifest=manifest,
+        )
+        self._checkpoint.save(self._part.path)

@@ -1,0 +1,28 @@
+"""argus-client in processes that begin with all imported, which is most of a client's start."""
+
+import multiprocessing
+import os
+import sys
+from multiprocessing.context import ForkServerProcess
+
+from argus_client import checkpointing
+from argus_client.cli import main
+
+_PROCESSES = multiprocessing.get_context("forkserver")
+# This module alone: the tests' own imports would take longer than the client's.
+_PROCESSES.set_forkserver_preload([__name__])
+
+
+def start_client(*arguments: str, checkpoint_interval_s: float) -> ForkServerProcess:
+    """argus-client with these arguments, under way."""
+    process = _PROCESSES.Process(target=_run, args=(checkpoint_interval_s, *arguments))
+    process.start()
+    return process
+
+
+def _run(checkpoint_interval_s: float, *arguments: str) -> None:
+    checkpointing.CHECKPOINT_INTERVAL_S = checkpoint_interval_s
+    for name in [name for name in os.environ if name.startswith("ARGUS_")]:
+        del os.environ[name]
+    sys.argv = ["argus-client", *arguments]
+    main()
