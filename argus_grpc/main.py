@@ -2,7 +2,9 @@
 
 import logging
 import signal
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +105,27 @@ def _serve(config: Config) -> None:
 
     # Arrow's own allocator keeps several megabytes for every thread that ever used it.
     pa.set_memory_pool(pa.system_memory_pool())
-    # Blocked before any thread starts, so that they wait for sigwait() below wherever they arrive: a
-    # handler could run while this thread holds the very lock that the handler needs.
-    stop_signals = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
+    wait_for_stop = _on_stop_signals()
     try:
         with Server(config) as server:
             # The one line on standard output: scripts wait for it and take the address from it.
             click.echo(f"argus-server is listening on {server.address}, database {config.db}")
-            signal.sigwait(stop_signals)
+            wait_for_stop()
     except ArgusError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _on_stop_signals() -> Callable[[], object]:
+    """Takes SIGINT and SIGTERM from now on; returns what waits until one has come."""
+    # A socket, as asyncio does it: whichever thread a signal reaches, and however early, it leaves a
+    # byte there. A handler that set an event could run while this thread holds the event's lock.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno())
+    # The handler has nothing to do, but it keeps the socket open.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: writer)
+    return lambda: reader.recv(1)
 
 
 def _mistakes(error: ValidationError) -> str:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,13 +29,17 @@ class ServerProcess:
 def server_process(db: Path, *flags: str) -> Iterator[ServerProcess]:
     """argus-server on a free port, once it is ready; killed at the end if it still runs."""
     command = [sys.executable, "-m", "argus_grpc.main", "--db", str(db), "--listen", "127.0.0.1:0", *flags]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=ENVIRONMENT) as process,
+    ):
         try:
             assert process.stdout is not None
             ready = re.match(r"argus-server is listening on (\S+), ", process.stdout.readline())
-            assert ready, "the server ended before it was ready"
+            if not ready:
+                process.wait()
+                log.seek(0)
+                raise AssertionError(f"the server ended before it was ready: {log.read()}")
             yield ServerProcess(process, ready[1])
         finally:
             process.kill()

@@ -69,7 +69,7 @@ def test_killed_at_random_moments_it_ends_byte_identical(
     token = None
     for number in range(KILLS + 1):
         there = max(0, size_of(part))
-        size = there + dice.uniform(0.05, 0.5) * (whole_bytes - there)
+        size = there + dice.uniform(0.05, 0.3) * (whole_bytes - there)
 
         def has_come_so_far(number: int = number, size: float = size) -> bool:
             if number == 0:  # before the first batch
