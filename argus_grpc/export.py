@@ -107,7 +107,9 @@ class Export:
         self._tokens = tokens
         self.store_id = store.store_id
         self._resumed = (
-            tokens.check(resume_token, request.digest, now_s=int(time.time())) if resume_token else None
+            tokens.check(resume_token, request.digest, store.store_id, now_s=int(time.time()))
+            if resume_token
+            else None
         )
         self.watermark = self._resumed.watermark if self._resumed else store.watermark
         self._selection = store.select(matching(request.query, self.watermark), request.order)
@@ -208,6 +210,7 @@ class Export:
             export_id=secrets.token_hex(8),
             exported_at_ns=time.time_ns(),
             request_digest=self._request.digest,
+            store_id=self.store_id,
             watermark=self.watermark,
             matching_rows=extent.row_count,
             rows_sent=0,

@@ -24,6 +24,7 @@ class ExportPosition:
     export_id: str
     exported_at_ns: int
     request_digest: str
+    store_id: str
     watermark: int
     matching_rows: int
     """How many events matched when the export began."""
@@ -49,11 +50,11 @@ class TokenMaker:
         body = _FORMAT + json.dumps([expires_s, *astuple(position)], separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(body + self._mac(body)).rstrip(b"=").decode()
 
-    def check(self, token: str, request_digest: str, now_s: int) -> ExportPosition:
-        """The position of a token of ours for this request.
+    def check(self, token: str, request_digest: str, store_id: str, now_s: int) -> ExportPosition:
+        """The position of a token of ours for this request and store.
 
-        Raises InvalidToken if it is not one of ours or for another request, TokenExpired if its
-        time is over.
+        Raises InvalidToken if it is not one of ours, or for another request or store, TokenExpired if
+        its time is over.
         """
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
@@ -66,6 +67,8 @@ class TokenMaker:
         position = ExportPosition(*fields)
         if now_s >= expires_s:
             raise TokenExpired("resume_token has expired; start the export anew")
+        if position.store_id != store_id:
+            raise InvalidToken("resume_token is for another store than this server has")
         if position.request_digest != request_digest:
             raise InvalidToken(
                 "resume_token is for another request; query, columns and order must be those it was made for"

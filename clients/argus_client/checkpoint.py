@@ -126,7 +126,7 @@ def check_asked(earlier: Mapping[str, Any], now: Mapping[str, Any], whose: str) 
 
 def _tell(value: object) -> str:
     if value is None:
-        return "not given"
+        return "none given"
     if isinstance(value, list):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,6 +1,7 @@
 """argus-server as its operator meets it: start, refusals, signals, and what outlives it."""
 
 import signal
+import threading
 from pathlib import Path
 
 import grpc
@@ -9,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from argus_grpc.v1.event_pb2 import Event, Events, EventType
-from argus_grpc.v1.export_pb2 import StreamEventsRequest
+from argus_grpc.v1.export_pb2 import Order, StreamEventsRequest
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
@@ -74,6 +75,40 @@ def test_what_was_acknowledged_outlives_sigkill_and_old_tokens_hold(tmp_path: Pa
         assert rest == list(range(head.header.first_row + 1, 1501))
         assert 0 < head.header.first_row < 1500
         assert IngestServiceStub(channel).IngestEvents(EVENTS).first_sequence == 1501
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_sigkill_in_the_middle_of_ingest_loses_nothing_acknowledged(tmp_path: Path, round_: int) -> None:
+    db = tmp_path / "events.duckdb"
+    acknowledged = 0
+    with server_process(db) as server, grpc.insecure_channel(server.address) as channel:
+        stub = IngestServiceStub(channel)
+        enough = threading.Event()
+
+        def ingest_until_killed() -> None:
+            nonlocal acknowledged
+            try:
+                while True:
+                    acknowledged = stub.IngestEvents(EVENTS).last_sequence
+                    if acknowledged >= 1500 * (round_ + 1):
+                        enough.set()
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+
+        writer = threading.Thread(target=ingest_until_killed)
+        writer.start()
+        assert enough.wait(timeout=60)
+        server.stop(signal.SIGKILL)
+        writer.join()
+
+    with server_process(db) as server, grpc.insecure_channel(server.address) as channel:
+        request = StreamEventsRequest(columns=["sequence"], order=Order.ORDER_ARRIVAL)
+        answers = ExportServiceStub(channel).StreamEvents(request)
+        stored = [event.sequence for answer in answers for event in answer.batch.rows.events]
+    assert stored == list(range(1, len(stored) + 1))
+    assert len(stored) % 1500 == 0  # a batch is there whole or not at all
+    assert len(stored) >= acknowledged
 
 
 def test_health_and_reflection_answer(tmp_path: Path) -> None:

@@ -185,8 +185,8 @@ def test_another_query_is_refused_by_what_differs(server: RunningServer, tmp_pat
     assert sorted(result.stderr.splitlines()) == sorted(
         [
             f"Error: --type: VIRTUAL_THREAD_END, but {state} has VIRTUAL_THREAD_END,VIRTUAL_THREAD_PINNED",
-            f"--min-duration: 1000000, but {state} has not given",
-            f"--source: not given, but {state} has s",
+            f"--min-duration: 1000000, but {state} has none given",
+            f"--source: none given, but {state} has s",
         ]
     )
     # Columns, order and format are another matter.
