@@ -4,12 +4,11 @@ import google_crc32c
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_NAMES
+from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_CODES, EVENT_TYPE_NAMES
 from argus_grpc.v1.event_pb2 import Event, Events
 from argus_grpc.v1.export_pb2 import ColumnType, Encoding, EventBatch, StreamEventsResponse
 
 _LENGTH_DELIMITED = 2
-_EVENT_TYPE_CODES = pa.array(EVENT_TYPE_NAMES.keys(), pa.int32())
 _EVENT_TYPE_TEXTS = pa.array(EVENT_TYPE_NAMES.values(), pa.string())
 
 
@@ -53,7 +52,7 @@ def to_wire_types(events: pa.RecordBatch) -> pa.RecordBatch:
     for name, array in zip(events.schema.names, events.columns, strict=True):
         match COLUMNS_BY_NAME[name].type:
             case ColumnType.COLUMN_TYPE_EVENT_TYPE:
-                places = pc.index_in(array, _EVENT_TYPE_CODES).cast(pa.int8())
+                places = pc.index_in(array, EVENT_TYPE_CODES).cast(pa.int8())
                 arrays.append(pa.DictionaryArray.from_arrays(places, _EVENT_TYPE_TEXTS))
             case ColumnType.COLUMN_TYPE_TIMESTAMP_NS:
                 arrays.append(array.view(pa.timestamp("ns", tz="UTC")))

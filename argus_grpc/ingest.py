@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argus_grpc.columns import COLUMNS, EVENT_TYPE_NAMES
+from argus_grpc.columns import COLUMNS, EVENT_TYPE_CODES, EVENT_TYPES_ALLOWED
 from argus_grpc.errors import InvalidField
 from argus_grpc.store import DuckDbStore
 from argus_grpc.v1.event_pb2 import Events
@@ -47,9 +47,7 @@ def _check(batch: pa.RecordBatch) -> None:
         if batch[name].null_count:
             raise InvalidField(_path(pc.index(batch[name].is_null(), True).as_py(), name), None, "a value")
     _check_all(batch, "source", pc.not_equal(batch["source"], ""), "text, not empty")
-    known = pa.array(EVENT_TYPE_NAMES, pa.int32())
-    allowed_types = ", ".join(f"{name} ({code})" for code, name in EVENT_TYPE_NAMES.items())
-    _check_all(batch, "event_type", pc.is_in(batch["event_type"], known), allowed_types)
+    _check_all(batch, "event_type", pc.is_in(batch["event_type"], EVENT_TYPE_CODES), EVENT_TYPES_ALLOWED)
     for column in _GIVEN_COLUMNS:
         if column.minimum is not None:
             fits = pc.greater_equal(batch[column.name], column.minimum)

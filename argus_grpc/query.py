@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from argus_grpc.columns import COLUMNS, EVENT_TYPE_NAMES
+from argus_grpc.columns import EVENT_TYPE_NAMES, EVENT_TYPES_ALLOWED, STORED_SCHEMA
 from argus_grpc.errors import InvalidField
 from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
 
@@ -21,9 +21,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
 _NS_PER_S = 1_000_000_000
 
-EVENTS: ir.Table = ibis.table(
-    ibis.Schema.from_pyarrow(pa.schema([(c.name, c.arrow_type) for c in COLUMNS])), name="events"
-)
+EVENTS: ir.Table = ibis.table(ibis.Schema.from_pyarrow(STORED_SCHEMA), name="events")
 
 # Possessive, so that "[!]" is not read as the set of "!": as in Python's fnmatch, it is no set.
 _GLOB_SET = re.compile(r"(!?+)(\]?+[^\]]*)\]")
@@ -142,8 +140,7 @@ def _check_lists(query: EventQuery) -> None:
             raise InvalidField(f"query.{name}", f"{len(values)} values", f"at most {MAX_VALUES} values")
     for place, code in enumerate(query.event_types):
         if code not in EVENT_TYPE_NAMES:
-            allowed = ", ".join(f"{name} ({number})" for number, name in EVENT_TYPE_NAMES.items())
-            raise InvalidField(f"query.event_types[{place}]", code, allowed)
+            raise InvalidField(f"query.event_types[{place}]", code, EVENT_TYPES_ALLOWED)
     for place, source in enumerate(query.sources):
         _check_text(f"query.sources[{place}]", source)
 

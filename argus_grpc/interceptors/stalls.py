@@ -31,16 +31,14 @@ class StallGuard(CallInterceptor):
         self._thread.join()
 
     def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ARG002
-        try:
-            for message in messages:
-                with self._lock:
-                    self._waiting_since_s[context] = time.monotonic()
+        for message in messages:
+            with self._lock:
+                self._waiting_since_s[context] = time.monotonic()
+            try:
                 yield message
+            finally:
                 with self._lock:
                     self._waiting_since_s.pop(context, None)
-        finally:
-            with self._lock:
-                self._waiting_since_s.pop(context, None)
 
     def _watch(self) -> None:
         while not self._closed.wait(min(self._timeout_s / 4, 1)):

@@ -1,7 +1,6 @@
 """The client of one Argus server."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Literal, Self
 
 from argus_client.connection import Connection
@@ -55,12 +54,7 @@ class ExportClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from argus_client.checkpoint import Checkpoint, check_asked, checkpoint_path, describe_request
@@ -68,12 +67,7 @@ class SinceLast:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._open.close()
 
     def narrow(self, query: EventQuery) -> EventQuery:

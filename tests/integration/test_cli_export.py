@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,13 +21,6 @@ timestamp,event_type,thread_id,thread_name,carrier_thread,duration_ns
 2024-01-01T00:00:00.123Z,VIRTUAL_THREAD_START,123,VT-1,1,
 2024-01-01T00:00:00.456Z,VIRTUAL_THREAD_END,123,VT-1,1,333000000
 """
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("ARGUS_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -21,10 +21,7 @@ START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
 
 
 @pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("ARGUS_"):
-            monkeypatch.delenv(name)
+def _checkpoint_at_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpointing, "CHECKPOINT_INTERVAL_S", 0.0)
 
 

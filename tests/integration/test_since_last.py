@@ -25,13 +25,6 @@ EVENTS = int(os.environ.get("TEST_SINCE_LAST_EVENTS", "200000"))
 RUNS = 10
 
 
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("ARGUS_"):
-            monkeypatch.delenv(name)
-
-
 def append(server: RunningServer, rows: int, seed: int = 0) -> None:
     """Events of any time: many are older than those that came before."""
     batch = pa.record_batch(

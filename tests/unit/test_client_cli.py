@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -38,13 +37,6 @@ ROWS = (
     "2024-01-01T00:00:00Z,VIRTUAL_THREAD_START,0,VT-0,,\n"
     "2024-01-01T00:00:00.000000001Z,VIRTUAL_THREAD_START,1,VT-1,,\n"
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("ARGUS_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture

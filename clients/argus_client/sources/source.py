@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from argus_grpc.v1.event_pb2 import Event
@@ -50,7 +49,5 @@ class EventSource(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
