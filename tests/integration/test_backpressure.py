@@ -31,14 +31,20 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def one_slot(database: Path) -> Iterator[RunningServer]:
-    yield from start_server(database.parent, max_exports=1, stall_timeout_s=0.5)
+    yield from start_server(database.parent, max_exports=1)
 
 
-def test_a_stalled_stream_ends_resumable_by_name_and_frees_its_slot(one_slot: RunningServer) -> None:
-    stalled = one_slot.exports.StreamEvents(ALL_EVENTS)
+@pytest.fixture
+def impatient(database: Path) -> Iterator[RunningServer]:
+    """One slot too, from which a stalled export is soon ended."""
+    yield from start_server(database.parent, max_exports=1, stall_timeout_s=2)
+
+
+def test_a_stalled_stream_ends_resumable_by_name_and_frees_its_slot(impatient: RunningServer) -> None:
+    stalled = impatient.exports.StreamEvents(ALL_EVENTS)
     rows, token = 0, next(stalled).header.resume_token
     # Its client cannot see its end before it has read what is on its way: the freed slot shows it.
-    while (count := _rows_if_a_slot_is_free(one_slot)) is None:
+    while (count := _rows_if_a_slot_is_free(impatient)) is None:
         pass
     assert count == ROWS
 
@@ -48,11 +54,11 @@ def test_a_stalled_stream_ends_resumable_by_name_and_frees_its_slot(one_slot: Ru
     except grpc.RpcError as error:
         ending = error
     assert ending.code() == grpc.StatusCode.UNAVAILABLE
-    assert "stalled: nothing was read for 0.5 s; resume" in str(ending.details())
+    assert "stalled: nothing was read for 2 s; resume" in str(ending.details())
 
     request = StreamEventsRequest(resume_token=token)
     request.MergeFrom(ALL_EVENTS)
-    answers = list(one_slot.exports.StreamEvents(request))
+    answers = list(impatient.exports.StreamEvents(request))
     assert answers[0].header.first_row == rows
     assert answers[-1].summary.total_rows == ROWS
 
