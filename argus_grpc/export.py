@@ -13,27 +13,27 @@ import pyarrow as pa
 
 from argus_grpc.columns import Column
 from argus_grpc.errors import EventsRemoved
+from argus_grpc.ordering import OrderedWindow
 from argus_grpc.query import matching
 from argus_grpc.store import DuckDbStore
 from argus_grpc.tokens import ExportPosition, TokenMaker
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.v1.query_pb2 import EventQuery
-from argus_grpc.windows import cut_windows, position
+from argus_grpc.windows import position
 
-# A window is sorted and held as a whole, so these, and its share of the memory budget, bound an
-# export's memory. The first is small so that the first batch comes at once, and so that the rows'
-# width is known before it matters.
+# A window is sorted and held as a whole while the next one is read, so these, and its share of the
+# memory budget, bound an export's memory. The first is small so that the first batch comes at once,
+# and so that the rows' width is known before it matters.
 FIRST_WINDOW_ROWS = 4_096
 MAX_WINDOW_ROWS = 262_144
 MAX_WINDOW_BYTES = 16 * 1024 * 1024
 MIN_WINDOW_BYTES = 256 * 1024
+_WINDOWS_HELD = 2
 _WINDOW_GROWTH = 8
 
 # Above this a batch is cut in two. The wire may need 1.4 times what Arrow does, and gRPC's default
 # limit is 4 MiB.
 MAX_ARROW_BYTES = 5 * 1024 * 1024 // 2
-
-_ORDER_KEYS = ("timestamp", "sequence")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,25 @@ class MemoryBudget:
                 self._sharers -= 1
 
     def _share_bytes(self) -> int:
-        return max(MIN_WINDOW_BYTES, min(self._total_bytes // max(self._sharers, 1), MAX_WINDOW_BYTES))
+        return self._total_bytes // max(self._sharers, 1)
+
+
+class WindowSize:
+    """How many events a window should have: more and more, until they fill its memory."""
+
+    def __init__(self, share_bytes: Callable[[], int]) -> None:
+        """`share_bytes` says how many bytes the windows of one export may have now."""
+        self._share_bytes = share_bytes
+        self._rows = FIRST_WINDOW_ROWS
+
+    def target_rows(self) -> int:
+        return self._rows
+
+    def was_read(self, events: pa.RecordBatch) -> None:
+        if events.num_rows:
+            window_bytes = max(MIN_WINDOW_BYTES, min(self._share_bytes() // _WINDOWS_HELD, MAX_WINDOW_BYTES))
+            rows_that_fit = window_bytes * events.num_rows // events.nbytes
+            self._rows = max(1, min(rows_that_fit, self._rows * _WINDOW_GROWTH, MAX_WINDOW_ROWS))
 
 
 class Export:
@@ -97,11 +115,11 @@ class Export:
         request: ExportRequest,
         store: DuckDbStore,
         tokens: TokenMaker,
-        window_bytes: Callable[[], int],
+        share_bytes: Callable[[], int],
         resume_token: str,
     ) -> None:
-        """`window_bytes` says how many bytes a window may have now. Raises InvalidToken, TokenExpired."""
-        self._window_bytes = window_bytes
+        """`share_bytes` says how many bytes this export may hold now. Raises InvalidToken, TokenExpired."""
+        self._share_bytes = share_bytes
         self._request = request
         self._tokens = tokens
         self.store_id = store.store_id
@@ -111,8 +129,7 @@ class Export:
             else None
         )
         self.watermark = self._resumed.watermark if self._resumed else store.watermark
-        self._selection = store.select(matching(request.query, self.watermark), request.order)
-        self._window_rows = FIRST_WINDOW_ROWS
+        self._selection = store.select(matching(request.query), self.watermark, request.order)
 
     def __enter__(self) -> Self:
         return self
@@ -174,29 +191,24 @@ class Export:
         """The export's events from its start on. Raises Cancelled, EventsRemoved."""
         wanted = self._rows_to_send
         names = [column.name for column in self._request.columns]
-        read_names = list(dict.fromkeys([*names, *_ORDER_KEYS]))
-        windows = cut_windows(
+        windows = self._selection.windows(
+            names,
             self._start.next_position,
             self._start.end_position,
             self._matching_left,
-            self._selection.count,
-            lambda: self._window_rows,
+            wanted,
+            WindowSize(self._share_bytes),
         )
         while wanted:
             window = next(windows, None)
             if window is None:
                 raise EventsRemoved
-            events = self._selection.read(read_names, window.start, window.end, window.row_count)
-            if events.num_rows != window.row_count:
-                raise EventsRemoved
-            self._fit_window(events)
-            events = events.slice(0, wanted)
-            wanted -= events.num_rows
-            for part in slice_by_bytes(events, self._request.max_batch_bytes):
-                yield self._hand_out(part, names)
+            rows = min(wanted, window.num_rows)
+            wanted -= rows
+            yield from self._hand_out(window, rows)
 
     def _first_position(self) -> ExportPosition:
-        extent = self._selection.extent()
+        extent = self._selection.bounds()
         if self._request.order == Order.ORDER_TIME and extent.timestamps_ns:
             first_timestamp_ns, last_timestamp_ns = extent.timestamps_ns
             first = position(first_timestamp_ns, 0)
@@ -215,32 +227,26 @@ class Export:
             end_position=end,
         )
 
-    def _hand_out(self, part: pa.RecordBatch, names: list[str]) -> Batch:
-        first_row = self._position.rows_sent
-        self._position = replace(
-            self._position,
-            rows_sent=first_row + part.num_rows,
-            next_position=self._position_of_last(part) + 1,
-        )
-        return Batch(part.select(names), first_row, self.resume_token())
-
-    def _position_of_last(self, part: pa.RecordBatch) -> int:
-        last = part.num_rows - 1
-        sequence = int(part["sequence"][last].as_py())
-        if self._request.order == Order.ORDER_ARRIVAL:
-            return sequence
-        return position(part["timestamp"][last].as_py(), sequence)
-
-    def _fit_window(self, events: pa.RecordBatch) -> None:
-        rows_that_fit = self._window_bytes() * events.num_rows // events.nbytes
-        self._window_rows = max(1, min(rows_that_fit, self._window_rows * _WINDOW_GROWTH, MAX_WINDOW_ROWS))
+    def _hand_out(self, window: OrderedWindow, rows: int) -> Iterator[Batch]:
+        """The window's first rows as batches."""
+        handed_out = 0
+        for part in slice_by_bytes(window, rows, self._request.max_batch_bytes):
+            handed_out += part.num_rows
+            first_row = self._position.rows_sent
+            self._position = replace(
+                self._position,
+                rows_sent=first_row + part.num_rows,
+                next_position=window.position(handed_out - 1) + 1,
+            )
+            yield Batch(part, first_row, self.resume_token())
 
 
-def slice_by_bytes(events: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Consecutive slices of about max_bytes each, all under MAX_ARROW_BYTES or of a single event."""
-    rows = max(1, events.num_rows * max_bytes // events.nbytes)
-    for start in range(0, events.num_rows, rows):
-        yield from _halve_large(events.slice(start, rows), min(2 * max_bytes, MAX_ARROW_BYTES))
+def slice_by_bytes(window: OrderedWindow, rows: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    """The window's first rows in slices of about max_bytes, under MAX_ARROW_BYTES or of one event."""
+    step = max(1, window.num_rows * max_bytes // window.nbytes)
+    for start in range(0, rows, step):
+        part = window.slice(start, min(step, rows - start))
+        yield from _halve_large(part, min(2 * max_bytes, MAX_ARROW_BYTES))
 
 
 def _halve_large(part: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:

@@ -38,9 +38,10 @@ def check_query(query: EventQuery) -> None:
         _check_thread_name(query.thread_name)
 
 
-def matching(query: EventQuery, watermark: int) -> ir.Table:
-    """The events with sequence up to the watermark that fulfil a query that check_query passed."""
-    return EVENTS.filter(EVENTS.sequence <= watermark, *_conditions(query))
+def matching(query: EventQuery) -> ir.Table:
+    """The events that fulfil a query that check_query passed."""
+    conditions = list(_conditions(query))
+    return EVENTS.filter(*conditions) if conditions else EVENTS
 
 
 def glob_to_regex(glob: str) -> str:

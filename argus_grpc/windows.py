@@ -7,10 +7,18 @@ timestamps; sorting within windows taken in turn gives the total order without a
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 SEQUENCE_SPAN = 2**63
 _MAX_GROWTH = 8
+
+
+class _Rows(Protocol):
+    @property
+    def num_rows(self) -> int: ...
+
+
+_R = TypeVar("_R", bound=_Rows)
 
 
 def position(timestamp_ns: int, sequence: int) -> int:
@@ -23,46 +31,47 @@ def split_position(place: int) -> tuple[int, int]:
     return divmod(place, SEQUENCE_SPAN)
 
 
-@dataclass(frozen=True)
-class Window:
-    """The positions from start to before end, and how many matching events they hold."""
-
-    start: int
-    end: int
-    row_count: int
-
-
 def cut_windows(
     start: int,
     end: int,
     total_rows: int,
+    wanted_rows: int,
+    read: Callable[[int, int, int], _R | None],
     count: Callable[[int, int], int],
     target_rows: Callable[[], int],
-) -> Iterator[Window]:
-    """Windows that cover the total_rows events between two positions, in order, none empty.
+    grain: int = 1,
+) -> Iterator[_R]:
+    """The first wanted_rows, or a few more, of the total_rows events between two positions, in
+    windows that follow each other, none empty.
 
-    Each holds about target_rows() events and never more than twice that (unless a single position
-    did). `count` says how many events lie between two positions; it is asked for each window, and
-    for a few more where density changes, so it should be cheap on a narrow range. Stops when
-    total_rows events are covered, or at `end`.
+    Each holds about target_rows() events and never more than twice that. `read` gives the events
+    between two positions, or None if there are more than its third argument; `count` says how many
+    there are, and is asked only then. Windows wider than `grain` end at a multiple of it. Stops
+    early at `end`.
     """
-    remaining = total_rows
     width = 0
-    while remaining > 0 and start < end:
+    while wanted_rows > 0 and start < end:
         target = target_rows()
-        if remaining <= target:
-            yield Window(start, end, remaining)
-            return
-        if not width:
-            width = max(1, (end - start) * target // remaining)
-        stop = min(end, start + width)
-        rows = count(start, stop)
-        while rows > 2 * target and stop - start > 1:
-            stop = start + max(1, (stop - start) * target // rows)
-            rows = count(start, stop)
+        if total_rows <= target:
+            stop = end
+        else:
+            stop = min(end, _rounded(start, width or (end - start) * target // total_rows, grain))
+        while (window := read(start, stop, 2 * target)) is None:
+            # Events may have been removed since, but this must come to an end.
+            found = max(count(start, stop), 2 * target + 1)
+            stop = _rounded(start, (stop - start) * target // found, grain)
+        rows = window.num_rows
         if rows:
-            yield Window(start, stop, rows)
+            yield window
         widest = (stop - start) * _MAX_GROWTH
-        width = max(1, min(widest, (stop - start) * target // rows)) if rows else widest
-        remaining -= rows
+        width = min(widest, (stop - start) * target // rows) if rows else widest
+        total_rows -= rows
+        wanted_rows -= rows
         start = stop
+
+
+def _rounded(start: int, width: int, grain: int) -> int:
+    """A place about `width` after the start, at a multiple of the grain if there is one between."""
+    stop = start + max(1, width)
+    whole = stop // grain * grain
+    return whole if whole > start else stop

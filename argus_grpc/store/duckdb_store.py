@@ -66,11 +66,11 @@ class DuckDbStore:
             self._watermark = sequences[-1]
         return sequences
 
-    def select(self, matching: ir.Table, order: "Order.ValueType") -> Selection:
-        """Opens the events of an expression over the events table for reading."""
-        return Selection(
-            self._connection.cursor(), self._readers, str(ibis.to_sql(matching, dialect="duckdb")), order
-        )
+    def select(self, matching: ir.Table, watermark: int, order: "Order.ValueType") -> Selection:
+        """Opens the events of an expression over the events table, those up to the watermark, for
+        reading."""
+        sql = str(ibis.to_sql(matching, dialect="duckdb"))
+        return Selection(self._connection.cursor(), self._readers, sql, watermark, order)
 
     def random_bytes(self, name: str) -> bytes:
         """32 random bytes kept with the database under a name; made when first asked for."""

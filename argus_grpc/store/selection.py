@@ -1,10 +1,10 @@
 """Reading: the events that match one query, counted and read window by window."""
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -12,8 +12,9 @@ import sqlglot
 from sqlglot import exp
 
 from argus_grpc.errors import Cancelled
+from argus_grpc.ordering import OrderedWindow
 from argus_grpc.v1.export_pb2 import Order
-from argus_grpc.windows import split_position
+from argus_grpc.windows import SEQUENCE_SPAN, cut_windows, split_position
 
 _T = TypeVar("_T")
 
@@ -26,9 +27,16 @@ class Extent:
     timestamps_ns: tuple[int, int] | None
 
 
+class WindowSize(Protocol):
+    """How large windows should be, which what was read may change."""
+
+    def target_rows(self) -> int: ...
+    def was_read(self, events: pa.RecordBatch) -> None: ...
+
+
 class Selection:
-    """The events of one query, in one order. Every read is a short query of its own, so no
-    transaction stays open between reads, however slow the reader is.
+    """The events of one query up to a watermark, in one order. Every read is a short query of its
+    own, so no transaction stays open between reads, however slow the reader is.
 
     To be used by one thread; only `cancel` may be called from others. Close it, or use `with`.
     """
@@ -38,15 +46,18 @@ class Selection:
         cursor: duckdb.DuckDBPyConnection,
         readers: Executor,
         matching_sql: str,
+        watermark: int,
         order: "Order.ValueType",
     ) -> None:
         """Reads in the threads of `readers`."""
         self._cursor = cursor
         self._readers = readers
         self._matching = sqlglot.parse_one(matching_sql, read="duckdb", into=exp.Select).subquery("matching")
-        self._in_time_order = order == Order.ORDER_TIME
+        self._watermark = watermark
+        self._order = order
         self._lock = threading.Lock()
         self._cancelled = self._closed = False
+        self._ahead: Future[OrderedWindow | None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +66,9 @@ class Selection:
         self.close()
 
     def close(self) -> None:
+        if self._ahead is not None and not self._ahead.cancel():
+            self.cancel()
+            wait([self._ahead])
         with self._lock:
             self._closed = True
         self._cursor.close()
@@ -67,26 +81,80 @@ class Selection:
                 self._cursor.interrupt()
 
     def extent(self) -> Extent:
-        count, first, last = self._row(exp.select("count(*)", "min(timestamp)", "max(timestamp)"))
+        select = exp.select("count(*)", "min(timestamp)", "max(timestamp)").where(self._up_to_watermark)
+        count, first, last = self._readers.submit(self._row, select.from_(self._matching)).result()
+        return Extent(count, (first, last) if count else None)
+
+    def bounds(self) -> Extent:
+        """The extent, but with timestamps between which those of the events lie.
+
+        Without conditions it comes from DuckDB's statistics, whatever the number of events; that
+        of `extent` does only while nothing is ingested.
+        """
+        all_ = exp.select("count(*) AS rows", "min(timestamp) AS first", "max(timestamp) AS last")
+        later = exp.select("count(*) AS rows").where(exp.column("sequence") > self._watermark)
+        select = (
+            exp.select("all_.rows - later.rows", "first", "last")
+            .from_(all_.from_(self._matching).subquery("all_"))
+            .join(later.from_(self._matching).subquery("later"), join_type="cross")
+        )
+        count, first, last = self._readers.submit(self._row, select).result()
         return Extent(count, (first, last) if count else None)
 
     def count(self, start: int, end: int) -> int:
         """How many events lie between two positions, the end excluded."""
-        (count,) = self._row(exp.select("count(*)").where(*self._between(start, end)))
-        return int(count)
+        return self._readers.submit(self._count, start, end).result()
 
-    def read(self, columns: Sequence[str], start: int, end: int, row_count: int) -> pa.RecordBatch:
-        """The events between two positions, the end excluded, in order: the columns named.
+    def windows(
+        self,
+        columns: Sequence[str],
+        start: int,
+        end: int,
+        total_rows: int,
+        wanted_rows: int,
+        size: WindowSize,
+    ) -> Iterator[OrderedWindow]:
+        """The first wanted_rows, or a few more, of the total_rows events between two positions, in
+        order, the columns named. One window is read ahead while another is used."""
+        names = list(dict.fromkeys([*columns, "timestamp", "sequence"]))
 
-        `row_count` says how many they should be.
-        """
-        keys = ("timestamp", "sequence") if self._in_time_order else ("sequence",)
-        found = self._table(_select(columns).where(*self._between(start, end)).order_by(*keys), row_count)
-        return found.combine_chunks().to_batches()[0]
+        def read(start: int, end: int, max_rows: int) -> OrderedWindow | None:
+            events = self._read(names, start, end, max_rows)
+            if events is None:
+                return None
+            size.was_read(events)
+            return OrderedWindow(events, columns, self._order)
+
+        grain = SEQUENCE_SPAN if self._in_time_order else 1
+        windows = cut_windows(start, end, total_rows, wanted_rows, read, self._count, size.target_rows, grain)
+        self._ahead = self._readers.submit(next, windows, None)
+        while (window := self._ahead.result()) is not None:
+            self._ahead = self._readers.submit(next, windows, None)
+            yield window
 
     def sample(self, columns: Sequence[str], max_rows: int) -> pa.Table:
         """Some of the events, whichever come first to hand."""
-        return self._table(_select(columns).limit(max_rows), max_rows)
+        select = _select(columns).where(self._up_to_watermark).limit(max_rows).from_(self._matching)
+        return self._readers.submit(self._table, select, max_rows).result()
+
+    @property
+    def _in_time_order(self) -> bool:
+        return self._order == Order.ORDER_TIME
+
+    @property
+    def _up_to_watermark(self) -> exp.Condition:
+        return exp.column("sequence") <= self._watermark
+
+    # What follows runs in a reader's thread.
+
+    def _read(self, columns: Sequence[str], start: int, end: int, max_rows: int) -> pa.RecordBatch | None:
+        """The events between two positions, in any order; None if there are more than max_rows."""
+        select = _select(columns).where(*self._between(start, end)).from_(self._matching)
+        return self._run(select, lambda found: _at_most(max_rows, found.to_arrow_reader(max_rows + 1)))
+
+    def _count(self, start: int, end: int) -> int:
+        (count,) = self._row(exp.select("count(*)").where(*self._between(start, end)).from_(self._matching))
+        return int(count)
 
     def _between(self, start: int, end: int) -> list[exp.Condition]:
         timestamp, sequence = exp.column("timestamp"), exp.column("sequence")
@@ -94,38 +162,50 @@ class Selection:
             return [sequence >= start, sequence < end]
         first_timestamp, first_sequence = split_position(start)
         end_timestamp, end_sequence = split_position(end)
-        # The first two let DuckDB skip row groups; the others settle the two edges.
-        return [
-            timestamp >= first_timestamp,
-            timestamp <= end_timestamp,
-            exp.or_(timestamp > first_timestamp, sequence >= first_sequence),
-            exp.or_(timestamp < end_timestamp, sequence < end_sequence),
-        ]
+        # What lets DuckDB skip row groups, and what settles the edges.
+        conditions = [timestamp >= first_timestamp, self._up_to_watermark]
+        if first_sequence:
+            conditions.append(exp.or_(timestamp > first_timestamp, sequence >= first_sequence))
+        if end_sequence:
+            conditions.append(timestamp <= end_timestamp)
+            conditions.append(exp.or_(timestamp < end_timestamp, sequence < end_sequence))
+        else:
+            conditions.append(timestamp < end_timestamp)
+        return conditions
 
     def _row(self, select: exp.Select) -> tuple[Any, ...]:
-        (row,) = self._query(select, lambda found: found.fetchall())
+        (row,) = self._run(select, lambda found: found.fetchall())
         return tuple(row)
 
     def _table(self, select: exp.Select, row_count: int) -> pa.Table:
         # A reader told the number of rows: to_arrow_table() takes room for a million.
-        return self._query(select, lambda found: found.to_arrow_reader(row_count).read_all())
+        return self._run(select, lambda found: found.to_arrow_reader(row_count).read_all())
 
-    def _query(self, select: exp.Select, fetch: Callable[[duckdb.DuckDBPyRelation], _T]) -> _T:
-        sql = select.from_(self._matching).sql("duckdb")
-        return self._readers.submit(self._run, sql, fetch).result()
-
-    def _run(self, sql: str, fetch: Callable[[duckdb.DuckDBPyRelation], _T]) -> _T:
+    def _run(self, select: exp.Select, fetch: Callable[[duckdb.DuckDBPyRelation], _T]) -> _T:
         if self._cancelled:
             raise Cancelled
         try:
             # sql(), since execute() copies the rows once more in DuckDB 2; values as literals, since
             # bound ones make sql() twenty times slower in DuckDB 1.5.
-            return fetch(self._cursor.sql(sql))
+            return fetch(self._cursor.sql(select.sql("duckdb")))
         except (duckdb.Error, pa.ArrowException):
             # An interruption comes as an error of DuckDB or, in the middle of a read, of Arrow.
             if self._cancelled:
                 raise Cancelled from None
             raise
+
+
+def _at_most(max_rows: int, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+    batches, rows = [], 0
+    with reader:
+        for batch in reader:
+            rows += batch.num_rows
+            if rows > max_rows:
+                return None
+            batches.append(batch)
+    if len(batches) == 1:
+        return batches[0]
+    return pa.concat_batches(batches) if batches else pa.RecordBatch.from_pylist([], schema=reader.schema)
 
 
 def _select(columns: Sequence[str]) -> exp.Select:

@@ -1,8 +1,10 @@
 """Windows part any events, whatever their timestamps, and cover each once, in order."""
 
 from bisect import bisect_left
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,40 +15,74 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 TIMESTAMPS = st.one_of(st.integers(0, 3), st.integers(10**18, 10**18 + 1000), INT64)
 
 
-@given(timestamps=st.lists(TIMESTAMPS, min_size=1, max_size=300), target=st.integers(1, 20))
-def test_windows_cover_every_event_once_in_order_and_stay_small(timestamps: list[int], target: int) -> None:
-    places = sorted(position(timestamp, sequence) for sequence, timestamp in enumerate(timestamps, start=1))
+@dataclass(frozen=True)
+class Rows:
+    places: Sequence[int]
 
-    def count(start: int, end: int) -> int:
-        return bisect_left(places, end) - bisect_left(places, start)
+    @property
+    def num_rows(self) -> int:
+        return len(self.places)
 
-    windows = list(cut_windows(places[0], places[-1] + 1, len(places), count, lambda: target))
 
-    assert [window.row_count for window in windows] == [count(w.start, w.end) for w in windows]
-    assert sum(window.row_count for window in windows) == len(places)
-    assert all(0 < window.row_count <= 2 * target for window in windows)
-    assert all(before.end <= after.start for before, after in pairwise(windows))
+class Places:
+    """Events at some positions, and how often they are looked at."""
+
+    def __init__(self, timestamps: Sequence[int]) -> None:
+        places = [position(timestamp, sequence) for sequence, timestamp in enumerate(timestamps, start=1)]
+        self.all = sorted(places)
+        self.first, self.end = self.all[0], self.all[-1] + 1
+        self.asked = 0
+
+    def count(self, start: int, end: int) -> int:
+        self.asked += 1
+        return bisect_left(self.all, end) - bisect_left(self.all, start)
+
+    def read(self, start: int, end: int, max_rows: int) -> Rows | None:
+        self.asked += 1
+        found = self.all[bisect_left(self.all, start) : bisect_left(self.all, end)]
+        return Rows(found) if len(found) <= max_rows else None
+
+
+@given(
+    timestamps=st.lists(TIMESTAMPS, min_size=1, max_size=300),
+    target=st.integers(1, 20),
+    wanted=st.integers(1, 400),
+    grain=st.sampled_from([1, SEQUENCE_SPAN]),
+)
+def test_windows_cover_every_event_once_in_order_and_stay_small(
+    timestamps: list[int], target: int, wanted: int, grain: int
+) -> None:
+    places = Places(timestamps)
+    total = len(timestamps)
+
+    windows = list(
+        cut_windows(
+            places.first, places.end, total, wanted, places.read, places.count, lambda: target, grain=grain
+        )
+    )
+
+    read = [place for window in windows for place in window.places]
+    assert read == places.all[: len(read)]
+    assert min(total, wanted) <= len(read)
+    assert sum(window.num_rows for window in windows[:-1]) < wanted
+    assert all(0 < window.num_rows <= 2 * target for window in windows)
 
 
 @given(timestamps=st.lists(TIMESTAMPS, min_size=1, max_size=300))
-def test_few_counts_are_asked_for(timestamps: list[int]) -> None:
-    places = sorted(position(timestamp, sequence) for sequence, timestamp in enumerate(timestamps, start=1))
-    counted = 0
-
-    def count(start: int, end: int) -> int:
-        nonlocal counted
-        counted += 1
-        return bisect_left(places, end) - bisect_left(places, start)
-
-    windows = list(cut_windows(places[0], places[-1] + 1, len(places), count, lambda: 10))
-
-    # 2^127 positions are crossed in steps that grow 8 times where nothing is: 43 for each gap.
-    assert counted <= 43 * 3 * (len(windows) + 1)
+def test_few_looks_are_taken(timestamps: list[int]) -> None:
+    places = Places(timestamps)
+    total = len(timestamps)
+    windows = list(cut_windows(places.first, places.end, total, total, places.read, places.count, lambda: 10))
+    # 2^127 positions are crossed in steps that grow 8 times where nothing is: 43 for each gap. Where
+    # a step was too long, it is counted before it is read again.
+    assert places.asked <= 2 * 43 * 3 * (len(windows) + 1)
 
 
-def test_events_that_vanish_end_the_windows() -> None:
-    windows = list(cut_windows(0, 1000, 500, lambda _start, _end: 0, lambda: 10))
-    assert windows == []
+@pytest.mark.parametrize(
+    "read", [lambda *_: Rows([]), lambda start, end, _: Rows([]) if end - start < 9 else None]
+)
+def test_events_that_vanish_end_the_windows(read: object) -> None:
+    assert list(cut_windows(0, 1000, 500, 500, read, lambda *_: 0, lambda: 10)) == []  # type: ignore[arg-type]
 
 
 @given(timestamp=INT64, sequence=st.integers(0, SEQUENCE_SPAN - 1))
