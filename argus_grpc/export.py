@@ -101,7 +101,8 @@ class WindowSize:
         if events.num_rows:
             window_bytes = max(MIN_WINDOW_BYTES, min(self._share_bytes() // _WINDOWS_HELD, MAX_WINDOW_BYTES))
             rows_that_fit = window_bytes * events.num_rows // events.nbytes
-            self._rows = max(1, min(rows_that_fit, self._rows * _WINDOW_GROWTH, MAX_WINDOW_ROWS))
+            grown = max(self._rows, events.num_rows * _WINDOW_GROWTH)
+            self._rows = max(1, min(rows_that_fit, grown, MAX_WINDOW_ROWS))
 
 
 class Export:

@@ -37,29 +37,27 @@ def cut_windows(
     total_rows: int,
     wanted_rows: int,
     read: Callable[[int, int, int], _R | None],
-    count: Callable[[int, int], int],
+    place_after: Callable[[int, int, int], int],
     target_rows: Callable[[], int],
     grain: int = 1,
 ) -> Iterator[_R]:
     """The first wanted_rows, or a few more, of the total_rows events between two positions, in
     windows that follow each other, none empty.
 
-    Each holds about target_rows() events and never more than twice that. `read` gives the events
-    between two positions, or None if there are more than its third argument; `count` says how many
-    there are, and is asked only then. Windows wider than `grain` end at a multiple of it. Stops
-    early at `end`.
+    Each holds about target_rows() events, or as many as are still wanted, and never more than twice
+    that. `read` gives the events between two positions, or None if there are more than its third
+    argument; then `place_after` says where between them so many events have gone before. Guessed
+    ends are multiples of `grain` where there is one. Stops early at `end`.
     """
     width = 0
     while wanted_rows > 0 and start < end:
-        target = target_rows()
+        target = min(target_rows(), wanted_rows)
         if total_rows <= target:
             stop = end
         else:
             stop = min(end, _rounded(start, width or (end - start) * target // total_rows, grain))
         while (window := read(start, stop, 2 * target)) is None:
-            # Events may have been removed since, but this must come to an end.
-            found = max(count(start, stop), 2 * target + 1)
-            stop = _rounded(start, (stop - start) * target // found, grain)
+            stop = place_after(start, stop, target)
         rows = window.num_rows
         if rows:
             yield window

@@ -14,7 +14,7 @@ from sqlglot import exp
 from argus_grpc.errors import Cancelled
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.v1.export_pb2 import Order
-from argus_grpc.windows import SEQUENCE_SPAN, cut_windows, split_position
+from argus_grpc.windows import SEQUENCE_SPAN, cut_windows, position, split_position
 
 _T = TypeVar("_T")
 
@@ -103,7 +103,9 @@ class Selection:
 
     def count(self, start: int, end: int) -> int:
         """How many events lie between two positions, the end excluded."""
-        return self._readers.submit(self._count, start, end).result()
+        select = exp.select("count(*)").where(*self._between(start, end)).from_(self._matching)
+        (count,) = self._readers.submit(self._row, select).result()
+        return int(count)
 
     def windows(
         self,
@@ -126,7 +128,9 @@ class Selection:
             return OrderedWindow(events, columns, self._order)
 
         grain = SEQUENCE_SPAN if self._in_time_order else 1
-        windows = cut_windows(start, end, total_rows, wanted_rows, read, self._count, size.target_rows, grain)
+        windows = cut_windows(
+            start, end, total_rows, wanted_rows, read, self._place_after, size.target_rows, grain
+        )
         self._ahead = self._readers.submit(next, windows, None)
         while (window := self._ahead.result()) is not None:
             self._ahead = self._readers.submit(next, windows, None)
@@ -152,9 +156,14 @@ class Selection:
         select = _select(columns).where(*self._between(start, end)).from_(self._matching)
         return self._run(select, lambda found: _at_most(max_rows, found.to_arrow_reader(max_rows + 1)))
 
-    def _count(self, start: int, end: int) -> int:
-        (count,) = self._row(exp.select("count(*)").where(*self._between(start, end)).from_(self._matching))
-        return int(count)
+    def _place_after(self, start: int, end: int, rows: int) -> int:
+        """Where between two positions so many events have gone before; the end, if there are fewer."""
+        keys = ("timestamp", "sequence") if self._in_time_order else ("sequence",)
+        select = exp.select(*keys).where(*self._between(start, end)).order_by(*keys).limit(1).offset(rows)
+        found = self._run(select.from_(self._matching), lambda found: found.fetchall())
+        if not found:
+            return end
+        return position(*found[0]) if self._in_time_order else int(found[0][0])
 
     def _between(self, start: int, end: int) -> list[exp.Condition]:
         timestamp, sequence = exp.column("timestamp"), exp.column("sequence")
