@@ -31,9 +31,12 @@ MIN_WINDOW_BYTES = 256 * 1024
 _WINDOWS_HELD = 2
 _WINDOW_GROWTH = 8
 
-# Above this a batch is cut in two. The wire may need 1.4 times what Arrow does, and gRPC's default
-# limit is 4 MiB.
-MAX_ARROW_BYTES = 5 * 1024 * 1024 // 2
+# Above this a batch is cut in two. The wire may need 1.4 times what Arrow and _EVENT_BYTES do, and
+# gRPC's default limit is 4 MiB.
+MAX_BATCH_BYTES = 5 * 1024 * 1024 // 2
+# What every event is reckoned to take beside its values: of few narrow columns, tags and lengths are
+# the greater part.
+_EVENT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -243,17 +246,21 @@ class Export:
 
 
 def slice_by_bytes(window: OrderedWindow, rows: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The window's first rows in slices of about max_bytes, under MAX_ARROW_BYTES or of one event."""
-    step = max(1, window.num_rows * max_bytes // window.nbytes)
+    """The window's first rows in slices of about max_bytes, under MAX_BATCH_BYTES or of one event."""
+    step = max(1, window.num_rows * max_bytes // _size_bytes(window))
     for start in range(0, rows, step):
         part = window.slice(start, min(step, rows - start))
-        yield from _halve_large(part, min(2 * max_bytes, MAX_ARROW_BYTES))
+        yield from _halve_large(part, min(2 * max_bytes, MAX_BATCH_BYTES))
 
 
 def _halve_large(part: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    if part.num_rows == 1 or part.nbytes <= max_bytes:
+    if part.num_rows == 1 or _size_bytes(part) <= max_bytes:
         yield part
         return
     half = part.num_rows // 2
     yield from _halve_large(part.slice(0, half), max_bytes)
     yield from _halve_large(part.slice(half), max_bytes)
+
+
+def _size_bytes(events: OrderedWindow | pa.RecordBatch) -> int:
+    return int(events.nbytes) + _EVENT_BYTES * int(events.num_rows)

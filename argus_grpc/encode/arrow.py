@@ -1,0 +1,32 @@
+"""ARROW: stored events → an Arrow IPC stream with the wire's types."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_CODES, EVENT_TYPE_NAMES
+from argus_grpc.v1.export_pb2 import ColumnType
+
+_EVENT_TYPE_TEXTS = pa.array(EVENT_TYPE_NAMES.values(), pa.string())
+
+
+def to_wire_types(events: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with event types as a dictionary of names, and timestamps as instants in UTC."""
+    arrays = []
+    for name, array in zip(events.schema.names, events.columns, strict=True):
+        match COLUMNS_BY_NAME[name].type:
+            case ColumnType.COLUMN_TYPE_EVENT_TYPE:
+                places = pc.index_in(array, EVENT_TYPE_CODES).cast(pa.int8())
+                arrays.append(pa.DictionaryArray.from_arrays(places, _EVENT_TYPE_TEXTS))
+            case ColumnType.COLUMN_TYPE_TIMESTAMP_NS:
+                arrays.append(array.view(pa.timestamp("ns", tz="UTC")))
+            case _:
+                arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, names=events.schema.names)
+
+
+def to_arrow_stream(batch: pa.RecordBatch) -> pa.Buffer:
+    """A complete Arrow IPC stream of the one batch."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue()
