@@ -9,7 +9,7 @@ from argus_grpc.columns import COLUMNS, choose_columns
 from argus_grpc.encode import encode_batch
 from argus_grpc.errors import InvalidField, NotServed
 from argus_grpc.export import Export, ExportRequest, MemoryBudget
-from argus_grpc.ingest import ingest_rows
+from argus_grpc.ingest import ingest_arrow, ingest_rows
 from argus_grpc.plan import plan_export
 from argus_grpc.query import check_query
 from argus_grpc.store import DuckDbStore
@@ -84,7 +84,10 @@ class IngestService(IngestServiceServicer):
     def IngestEvents(
         self, request: IngestEventsRequest, context: grpc.ServicerContext
     ) -> IngestEventsResponse:
-        sequences = ingest_rows(self._store, request.rows)
+        if request.HasField("arrow"):
+            sequences = ingest_arrow(self._store, request.arrow)
+        else:
+            sequences = ingest_rows(self._store, request.rows)
         return IngestEventsResponse(first_sequence=sequences[0], last_sequence=sequences[-1])
 
 

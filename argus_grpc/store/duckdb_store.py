@@ -11,11 +11,16 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from argus_grpc.errors import StoreUnavailable
+from argus_grpc.store.appender import Appender
 from argus_grpc.store.schema import create_or_upgrade
 from argus_grpc.store.selection import Selection
 from argus_grpc.v1.export_pb2 import Order
 
 READER_THREADS = 4
+
+# A checkpoint writes the last row group anew, a hundred thousand events of it on average. DuckDB's own
+# threshold of 16 MiB has that done for every eighty thousand events that came in small commits.
+_CHECKPOINT_THRESHOLD_BYTES = 64 * 1024 * 1024
 
 
 class DuckDbStore:
@@ -27,7 +32,13 @@ class DuckDbStore:
     def __init__(self, path: Path, memory_limit_bytes: int) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = duckdb.connect(path, config={"memory_limit": f"{memory_limit_bytes}B"})
+            self._connection = duckdb.connect(
+                path,
+                config={
+                    "memory_limit": f"{memory_limit_bytes}B",
+                    "checkpoint_threshold": f"{_CHECKPOINT_THRESHOLD_BYTES}B",
+                },
+            )
             create_or_upgrade(self._connection)
         except (duckdb.Error, OSError) as error:
             raise StoreUnavailable(f"cannot open the database {path}: {error}") from error
@@ -42,6 +53,7 @@ class DuckDbStore:
         """Names this store, wherever its file is moved: sequences mean nothing to another one."""
         # The first compilation loads the compiler, half a second that no caller should wait.
         ibis.to_sql(ibis.table({"sequence": "int64"}, name="events"), dialect="duckdb")
+        self._appender = Appender(self._connection.cursor(), self._watermark, self._on_committed)
 
     @property
     def watermark(self) -> int:
@@ -51,20 +63,15 @@ class DuckDbStore:
     def append(self, events: pa.RecordBatch) -> range:
         """Stores events, whole or not at all, and returns the sequences they were given.
 
-        `events` has the columns of the stored schema except sequence. On return they are on disk.
+        `events`, at least one, has columns of the stored schema, without sequence; those that are
+        missing are NULL. On return they are on disk. What several threads bring at a time is committed
+        together, yet each batch is stored or refused by itself.
         """
-        with self._write_lock:
-            sequences = range(self._watermark + 1, self._watermark + 1 + events.num_rows)
-            # `batch` is what the SQL below reads.
-            batch = events.add_column(0, "sequence", pa.array(sequences, pa.int64()))
-            cursor = self._connection.cursor()
-            try:
-                cursor.register("batch", batch)
-                cursor.execute("INSERT INTO events BY NAME SELECT * FROM batch")
-            finally:
-                cursor.close()
-            self._watermark = sequences[-1]
-        return sequences
+        return self._appender.append(events)
+
+    def _on_committed(self, _events: pa.RecordBatch, sequences: range) -> None:
+        """All that is committed passes here, in order, before those who brought it are told."""
+        self._watermark = sequences[-1]
 
     def select(self, matching: ir.Table, watermark: int, order: "Order.ValueType") -> Selection:
         """Opens the events of an expression over the events table, those up to the watermark, for
@@ -85,6 +92,7 @@ class DuckDbStore:
 
     def close(self) -> None:
         """Closes the database, after what is under way."""
+        self._appender.close()
         self._readers.shutdown()
         with self._write_lock:
             self._connection.close()

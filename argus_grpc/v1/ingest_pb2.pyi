@@ -26,6 +26,22 @@ class IngestEventsRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     ROWS_FIELD_NUMBER: builtins.int
+    ARROW_FIELD_NUMBER: builtins.int
+    arrow: builtins.bytes
+    """As columns: much faster where an Arrow library is at hand. A complete Arrow IPC stream of one
+    record batch or more, without compression of buffers; the events are their rows, in order.
+    The columns have the names of Event's fields and come in any order; NULL is unset, and so is
+    every column that is missing. Types are those of ENCODING_ARROW, with some freedom:
+      timestamp: a timestamp of any unit with a time zone, or an integer of ns.
+      event_type: names without "EVENT_TYPE_", or codes as integers.
+      text: string, large_string or string_view, as it is or in a dictionary.
+      integers: of any width, signed or not, if each value fits the field.
+      doubles: floating-point numbers of any width.
+    One event may take up to 3 MiB as a message, and all text up to 64 MiB once it is taken out of
+    dictionaries. A refusal names "arrow.COLUMN[ROW]", with rows counted from 0 through all record
+    batches, "arrow.COLUMN" for a column that is not known or has another type, and "arrow" for
+    bytes that are not such a stream.
+    """
     @builtins.property
     def rows(self) -> event_pb2.Events:
         """As messages. One event may take up to 3 MiB."""
@@ -34,12 +50,13 @@ class IngestEventsRequest(message.Message):
         self,
         *,
         rows: event_pb2.Events | None = ...,
+        arrow: builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["payload", b"payload", "rows", b"rows"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["arrow", b"arrow", "payload", b"payload", "rows", b"rows"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["payload", b"payload", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["arrow", b"arrow", "payload", b"payload", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["rows"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["rows", "arrow"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 

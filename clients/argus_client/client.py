@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Self
 
+import pyarrow as pa
+
 from argus_client.connection import Connection
 from argus_client.errors import Violation
 from argus_client.export import Export
+from argus_client.ingest import IngestResult, ingest_arrow
 from argus_client.query import EventQuery, invalid_request
 from argus_client.resuming import OnRetry
 from argus_client.retry import DEFAULT_RETRY_FOR_S, Backoff, RetryRule
@@ -124,6 +127,25 @@ class ExportClient:
         """
         request = IngestEventsRequest(rows=Events(events=events))
         return self._connection.call(self._connection.ingests.IngestEvents, request)
+
+    def ingest_arrow(self, events: pa.RecordBatch | pa.Table) -> IngestResult:
+        """Stores the rows; when this returns they are committed to disk.
+
+        `events`, of any number of rows, has columns of the schema by name, in any order; NULL and
+        columns that are missing are unset, `sequence` has to be. An export's batches fit; so do
+        timestamps of any unit with a time zone, integers that fit, and text in dictionaries.
+
+        What is larger than about 1 MiB goes in several requests, one after the other, so that sequences
+        follow the order of rows. Each is stored whole or not at all; when this raises, those before stay
+        stored. InvalidRequest names the row, counted from 0 through all of `events`.
+        """
+
+        def send(stream: bytes) -> IngestEventsResponse:
+            return self._connection.call(
+                self._connection.ingests.IngestEvents, IngestEventsRequest(arrow=stream)
+            )
+
+        return ingest_arrow(events, send)
 
 
 def _to_names(columns: str | Iterable[str]) -> tuple[str, ...]:

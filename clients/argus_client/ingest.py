@@ -1,10 +1,14 @@
 """Events, however many, to a server in batches that fit a message."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from argus_client.errors import InvalidRequest, Violation
+from argus_client.query import EVENT_TYPE_CODES, invalid_request
 from argus_grpc.v1.event_pb2 import Event, EventType
 from argus_grpc.v1.ingest_pb2 import IngestEventsResponse
 
@@ -18,6 +22,12 @@ MAX_EVENT_BYTES = 3 * 1024 * 1024
 
 Send = Callable[[Sequence[Event]], IngestEventsResponse]
 """Stores one batch: ExportClient.ingest_events."""
+
+SendStream = Callable[[bytes], IngestEventsResponse]
+"""Stores the events of one Arrow IPC stream."""
+
+# What a stream of one event has besides: schema and metadata.
+_STREAM_OVERHEAD_BYTES = 64 * 1024
 
 
 @dataclass
@@ -33,6 +43,14 @@ class IngestResult:
     @property
     def events(self) -> int:
         return self.counts.total()
+
+    def add(self, counts: "Counter[EventType.ValueType]", answer: IngestEventsResponse) -> None:
+        """Counts a batch that a server took."""
+        self.counts.update(counts)
+        self.batches += 1
+        if self.first_sequence is None:
+            self.first_sequence = answer.first_sequence
+        self.last_sequence = answer.last_sequence
 
 
 def ingest(
@@ -56,14 +74,92 @@ def ingest(
     result = IngestResult()
     for batch in batched(events, max_batch_bytes, max_batch_events):
         answer = send(batch)
-        result.counts.update(event.event_type for event in batch)
-        result.batches += 1
-        if result.first_sequence is None:
-            result.first_sequence = answer.first_sequence
-        result.last_sequence = answer.last_sequence
+        result.add(Counter(event.event_type for event in batch), answer)
         if on_progress is not None:
             on_progress(result)
     return result
+
+
+def ingest_arrow(
+    events: pa.RecordBatch | pa.Table,
+    send: SendStream,
+    *,
+    max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
+    on_progress: Callable[[IngestResult], None] | None = None,
+) -> IngestResult:
+    """Sends the rows in batches, one after the other, and says what was stored.
+
+    max_batch_bytes and on_progress: as for `ingest`.
+
+    Raises InvalidRequest, whose violations count rows through all of `events`, and whatever sending
+    raises; batches sent before stay stored.
+    """
+    result = IngestResult()
+    first_row = 0
+    for batch, stream in to_arrow_streams(events, max_batch_bytes):
+        try:
+            answer = send(stream)
+        except InvalidRequest as error:
+            if not first_row or not error.violations:
+                raise
+            violations = tuple(_counted_from(first_row, violation) for violation in error.violations)
+            raise invalid_request(violations) from error
+        result.add(_count_types(batch), answer)
+        first_row += batch.num_rows
+        if on_progress is not None:
+            on_progress(result)
+    return result
+
+
+def to_arrow_streams(
+    events: pa.RecordBatch | pa.Table, max_bytes: int = DEFAULT_MAX_BATCH_BYTES
+) -> Iterator[tuple[pa.RecordBatch, bytes]]:
+    """Yields the rows as Arrow IPC streams of at most max_bytes (or one row), each with the rows that
+    it has. Raises InvalidRequest for a row that is over MAX_EVENT_BYTES, after what came before it."""
+    table = pa.Table.from_batches([events]) if isinstance(events, pa.RecordBatch) else events
+    first_row = 0
+    rows = DEFAULT_MAX_BATCH_EVENTS
+    while first_row < table.num_rows:
+        batch = _plain(table.slice(first_row, rows))
+        stream = _to_stream(batch)
+        if len(stream) > max_bytes and batch.num_rows > 1:
+            rows = max(1, min(batch.num_rows // 2, max_bytes * batch.num_rows // len(stream)))
+            continue
+        if len(stream) > max(max_bytes, MAX_EVENT_BYTES + _STREAM_OVERHEAD_BYTES):
+            told = f"row {first_row} has {len(stream):,} bytes; allowed: up to {MAX_EVENT_BYTES:,}"
+            raise InvalidRequest(told, (Violation(f"arrow[{first_row}]", told),))
+        yield batch, stream
+        first_row += batch.num_rows
+        # A little less than what would fit if rows went on like these.
+        rows = max(1, batch.num_rows * max_bytes * 15 // 16 // len(stream))
+
+
+def _plain(table: pa.Table) -> pa.RecordBatch:
+    """The rows as one batch without dictionaries, which each slice would have whole."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            table = table.set_column(place, column.name, table[place].cast(column.type.value_type))
+    (batch,) = table.combine_chunks().to_batches()
+    return batch
+
+
+def _to_stream(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    stream: bytes = sink.getvalue().to_pybytes()
+    return stream
+
+
+def _count_types(batch: pa.RecordBatch) -> "Counter[EventType.ValueType]":
+    """How many of each type a batch has that a server took."""
+    types = {pair["values"]: pair["counts"] for pair in batch["event_type"].value_counts().to_pylist()}
+    return Counter({EVENT_TYPE_CODES.get(type_, type_): count for type_, count in types.items()})
+
+
+def _counted_from(first_row: int, violation: Violation) -> Violation:
+    field = re.sub(r"\[(\d+)\]$", lambda row: f"[{first_row + int(row[1])}]", violation.field)
+    return Violation(field, violation.description)
 
 
 def batched(events: Iterable[Event], max_bytes: int, max_events: int) -> Iterator[list[Event]]:
