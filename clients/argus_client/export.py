@@ -155,7 +155,7 @@ class Export:
         resume: go on where an earlier process was interrupted in writing the same export to this
             path. The file ends as if it had not been. With nothing to resume it begins anew; a file
             that is whole already is left as it is.
-        on_progress: called with the number of events written so far.
+        on_progress: called with the number of events rendered so far.
         on_notice: called with a sentence on what is done about an earlier, unfinished export.
 
         Raises OutputError when the path cannot be written, or exists and overwrite is False;

@@ -47,15 +47,16 @@ class Checksums:
         self._chunk_crc32c = 0
 
     def update(self, data: bytes | memoryview | pa.Buffer) -> None:
-        rest = memoryview(data)
-        self._sha256.update(rest)
-        while rest:
+        self._sha256.update(data)
+        # An Arrow buffer, since the C code of google_crc32c takes no memoryview.
+        whole, start = pa.py_buffer(data), 0
+        while start < whole.size:
             room = self.chunk_bytes - self.size_bytes % self.chunk_bytes
-            part, rest = rest[:room], rest[room:]
-            # bytes(), since that is all that the C code of google_crc32c takes.
-            self._chunk_crc32c = google_crc32c.extend(self._chunk_crc32c, bytes(part))
-            self.size_bytes += len(part)
-            if len(part) == room:
+            part = whole.slice(start, min(room, whole.size - start))
+            self._chunk_crc32c = google_crc32c.extend(self._chunk_crc32c, part)
+            start += part.size
+            self.size_bytes += part.size
+            if part.size == room:
                 self._ended_chunks.append(self._chunk_crc32c)
                 self._chunk_crc32c = 0
 

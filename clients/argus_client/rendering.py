@@ -42,7 +42,7 @@ def render_export(
 
     guarded_cells: how many cells were guarded in what is there already; returned with those that
     came. after_batch is called with their number, on_progress with the number of events, each time
-    a batch has been written.
+    a batch has been given to `write`.
     """
     batches = iter(export)
     renderer = make_renderer(form.format, form.options)

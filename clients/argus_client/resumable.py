@@ -9,10 +9,12 @@ What is on disk at any moment, and what --resume makes of it:
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from argus_client.background import Background
 from argus_client.checkpoint import Checkpoint, check_asked, checkpoint_path, describe_request
 from argus_client.checkpointing import CheckpointedWriter
 from argus_client.errors import InvalidRequest, OutputError, ResumeRefused
@@ -24,6 +26,9 @@ from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
 
 if TYPE_CHECKING:
     from argus_client.export import Export
+
+# Two for each batch: so many batches wait in memory to be written.
+_MAX_WAITING_CALLS = 4
 
 
 class Ledger(Protocol):
@@ -200,15 +205,18 @@ class FileExport:
 
     def _write_rest(self, part: PartFile, checkpoint: Checkpoint) -> tuple[Manifest, ExportSummary]:
         writer = CheckpointedWriter(part, checkpoint, self._form.compression)
-        guarded_cells = render_export(
-            self._export,
-            self._form,
-            writer.write,
-            guarded_cells=checkpoint.guarded_cells,
-            after_batch=lambda guarded: writer.pause(self._export.resume_point, guarded),
-            on_progress=self._on_progress,
-        )
-        writer.flush()
+        # Hashing and writing take about as long as receiving and rendering.
+        with Background(_MAX_WAITING_CALLS) as background:
+            guarded_cells = render_export(
+                self._export,
+                self._form,
+                partial(background.do, writer.write),
+                guarded_cells=checkpoint.guarded_cells,
+                after_batch=lambda guarded: background.do(writer.pause, self._export.resume_point, guarded),
+                on_progress=self._on_progress,
+            )
+            background.do(writer.flush)
+            background.finish()
         manifest = Manifest.of(
             self._path.name,
             self._export.header,

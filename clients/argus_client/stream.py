@@ -127,9 +127,10 @@ class StreamVerifier:
             )
         if batch.WhichOneof("payload") != "arrow":
             raise BrokenExport(f"the batch at event {self.next_row:,} is not in the Arrow encoding asked for")
-        if google_crc32c.value(batch.arrow) != batch.crc32c:
+        payload = batch.arrow  # copied out each time
+        if google_crc32c.value(payload) != batch.crc32c:
             raise BrokenExport(f"the batch at event {self.next_row:,} was damaged: its CRC-32C differs")
-        events = self._decode(batch)
+        events = self._decode(payload)
         if not events.num_rows == batch.row_count > 0:
             raise BrokenExport(
                 f"the batch at event {self.next_row:,} says it has {batch.row_count:,} events, "
@@ -141,9 +142,9 @@ class StreamVerifier:
         self.resume_token = batch.resume_token
         return events
 
-    def _decode(self, batch: EventBatch) -> pa.RecordBatch:
+    def _decode(self, payload: bytes) -> pa.RecordBatch:
         try:
-            with pa.ipc.open_stream(batch.arrow) as reader:
+            with pa.ipc.open_stream(payload) as reader:
                 batches = list(reader)
         except (pa.ArrowException, OSError) as error:
             raise BrokenExport(

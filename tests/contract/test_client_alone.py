@@ -6,7 +6,13 @@ import sys
 # What the [server] extra brings and a client installs without, but for grpc_health and grpc_reflection,
 # which grpc itself loads where they are installed.
 SERVER_ONLY = {"duckdb", "ibis", "platformdirs", "pydantic", "pydantic_settings", "structlog"}
-LOAD = "import sys, argus_client, argus_client.cli; print(*sys.modules, sep='\\n')"
+LOAD = """
+import pkgutil, sys, argus_client
+for module in pkgutil.walk_packages(argus_client.__path__, "argus_client."):
+    if module.name != "argus_client.__main__":
+        __import__(module.name)
+print(*sys.modules, sep="\\n")
+"""
 
 
 def test_loads_of_the_server_only_the_contract_and_nothing_that_only_the_server_needs() -> None:

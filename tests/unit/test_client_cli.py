@@ -330,8 +330,9 @@ def test_the_version_is_told() -> None:
 def test_the_progress_bar_shows_events_in_all_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for is_terminal in (True, False):
         screen = io.StringIO()
-        console = Console(file=screen, force_terminal=is_terminal, width=120)
-        monkeypatch.setattr("argus_client.cli.progress.Console", lambda console=console, **_: console)
+        console = Console(file=screen, force_terminal=True, width=120)
+        monkeypatch.setattr("argus_client.cli.progress_bar.Console", lambda console=console, **_: console)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
         with export_progress("a.csv", hidden=False) as show:
             show(1_234, 5_678)
         assert ("1,234 / 5,678 events" in screen.getvalue()) is is_terminal

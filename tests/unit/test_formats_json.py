@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
@@ -159,6 +160,32 @@ def test_dictionaries_of_any_text() -> None:
     for array in (plain, plain.dictionary_encode(), with_null_inside, plain.cast(pa.large_string())):
         lines = rendered("jsonl", [pa.record_batch([array], names=["thread_name"])], columns).splitlines()
         assert [parsed(line).get("threadName") for line in lines] == plain.to_pylist()
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+@pytest.mark.parametrize("others", [0, 20])
+def test_what_is_stored_for_null_does_not_show(format: str, others: int) -> None:
+    # Arrow's format leaves open what it is.
+    columns = (COLUMNS_BY_NAME["thread_id"], COLUMNS_BY_NAME["thread_name"])
+    valid = pa.array([True, False, *[True] * others])
+    numbers, names = pa.array([1, 2**62, *range(others)]), pa.array(["a", "b,c", *["d"] * others])
+    mask = valid.buffers()[1]
+    stored = [
+        pa.Array.from_buffers(array.type, len(array), [mask, *array.buffers()[1:]])
+        for array in (numbers, names)
+    ]
+    clean = [pc.if_else(valid, array, None) for array in (numbers, names)]
+    batches = [pa.record_batch(arrays, names=[c.name for c in columns]) for arrays in (stored, clean)]
+    assert batches[0].equals(batches[1])
+    assert rendered(format, [batches[0]], columns) == rendered(format, [batches[1]], columns)
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl"])
+def test_text_that_is_not_utf_8_is_refused(format: str) -> None:
+    broken = pa.StringArray.from_buffers(1, pa.array(["ab"]).buffers()[1], pa.py_buffer(b"\xffb"))
+    batch = pa.record_batch([broken], names=["thread_name"])
+    with pytest.raises(ValueError, match="threadName: the text is not UTF-8"):
+        rendered(format, [batch], (COLUMNS_BY_NAME["thread_name"],))
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl"])

@@ -4,17 +4,12 @@ import os
 import signal
 import sys
 import traceback
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from argus_client.cli.columns import columns_command
-from argus_client.cli.export import FLAGS as EXPORT_FLAGS
-from argus_client.cli.export import export_command
-from argus_client.cli.ingest import ingest_command
-from argus_client.cli.plan import plan_command
 from argus_client.cli.query_options import FLAGS
-from argus_client.cli.verify import verify_command
 from argus_client.errors import ArgusClientError, InvalidRequest, NotAllowed
 from argus_client.query import tell_violations
 
@@ -31,8 +26,21 @@ Every option can also come from the environment: --server from ARGUS_SERVER,
 """
 
 
+# Each is X_command of the module X, which is imported when it is asked for: all take twice as long.
+_COMMANDS = ("columns", "export", "ingest", "plan", "verify")
+
+
 class _Commands(click.Group):
     """Commands whose errors reach the user as a sentence and an exit code, never as a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - they are always the same
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"argus_client.cli.{cmd_name}"), f"{cmd_name}_command")
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -47,7 +55,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except InvalidRequest as error:
-            told = tell_violations(error.violations, {**FLAGS, **EXPORT_FLAGS})
+            told = tell_violations(error.violations, FLAGS)
             _fail(ctx, EXIT_USAGE, "\n".join(told) or str(error), error)
         except NotAllowed as error:
             _fail(ctx, EXIT_NOT_ALLOWED, str(error), error)
@@ -94,10 +102,6 @@ def _give_up_stdout() -> None:
 @click.version_option(package_name="argus-export", prog_name="argus-client", message="%(prog)s %(version)s")
 def commands() -> None:
     """Take JVM events out of an Argus server, as CSV, JSON or JSON Lines, and put recordings in."""
-
-
-for _command in (export_command, plan_command, columns_command, ingest_command, verify_command):
-    commands.add_command(_command)
 
 
 def main() -> None:

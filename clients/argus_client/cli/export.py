@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import click
@@ -24,20 +23,6 @@ from argus_client.times import format_duration, parse_duration_ns
 from argus_client.writing import Written, write_export
 
 EXIT_TRUNCATED = 3
-
-FLAGS: Mapping[str, str] = MappingProxyType(
-    {
-        "query.last": "--last",
-        "format": "--format",
-        "compression": "--compress",
-        "header": "--header",
-        "time_precision": "--time-precision",
-        "excel": "--excel",
-        "metadata": "--metadata",
-        "client_version": "the version of argus-client",
-    }
-)
-"""What a user of the command line wrote, by its name in a checkpoint."""
 
 _STDOUT = Path("-")
 _WHAT = "What of them"

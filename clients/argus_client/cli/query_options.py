@@ -30,9 +30,18 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "columns": "--columns",
         "limit": "--limit",
         "order": "--order",
+        "query.last": "--last",
+        "format": "--format",
+        "compression": "--compress",
+        "header": "--header",
+        "time_precision": "--time-precision",
+        "excel": "--excel",
+        "metadata": "--metadata",
+        "client_version": "the version of argus-client",
     }
 )
-"""What a user of the command line wrote, by the path of the request's field."""
+"""What a user of the command line wrote, by the path of the request's field, or by its name in a
+checkpoint."""
 
 _HEADING = "Which events (all, if none of these is given)"
 _TYPE_NAMES = ", ".join(name.removeprefix("VIRTUAL_THREAD_") for name in EVENT_TYPE_CODES)

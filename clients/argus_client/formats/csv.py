@@ -1,23 +1,33 @@
 """CSV: RFC 4180, quoted only where needed; NULL is an empty field, an empty string is `""`."""
 
 import re
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.csv import WriteOptions, write_csv
 
+from argus_client.formats.arrow import int32
 from argus_client.formats.metadata import metadata_lines
 from argus_client.formats.options import RenderOptions
-from argus_client.formats.text import Kind, affixed, decoded, instants, kind_of, numbers, text_buffer
+from argus_client.formats.rows import RowText
+from argus_client.formats.text import (
+    Choice,
+    Kind,
+    Values,
+    affixed,
+    decoded,
+    instants,
+    kind_of,
+    numbers,
+    shared_texts,
+    utf8_of,
+    without_most_nulls,
+    without_nulls,
+)
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_STRUCTURAL = b'",\r\n'
-# Arrow's writer is the fastest way to lay columns out as lines, but it refuses, or quotes all, once
-# a value holds a structural character. So these pass through it as bytes that UTF-8 never has.
-_QUOTE = _STRUCTURAL.index(b'"')
-_STAND_INS = b"\xfc\xfd\xfe\xff"
-_HIDE = bytes.maketrans(_STRUCTURAL, _STAND_INS)
+_STRUCTURAL = '",\r\n'
 _FORMULA_STARTS = (b"=", b"+", b"-", b"@", b"\t", b"\r")
 
 
@@ -53,39 +63,42 @@ class CsvRenderer:
     def render(self, batch: pa.RecordBatch) -> bytes | pa.Buffer:
         if not batch.num_rows:
             return b""
-        structural = set[int]()
-        columns = [
-            self._cells(name, column, structural)
-            for name, column in zip(self._names, batch.columns, strict=True)
-        ]
-        sink = pa.BufferOutputStream()
-        layout = WriteOptions(include_header=False, quoting_style="none", batch_size=batch.num_rows)
-        write_csv(pa.record_batch(columns, names=self._names), sink, layout)
-        lines = sink.getvalue()
-        if not structural and not self._options.excel:
-            return lines
-        text: bytes = lines.to_pybytes()
-        if self._options.excel:
-            text = text.replace(b"\n", b"\r\n")
-        for place in structural:
-            text = text.replace(_STAND_INS[place : place + 1], _STRUCTURAL[place : place + 1])
-        return text
+        rows = RowText(batch.num_rows)
+        separator = ""
+        for name, column in zip(self._names, batch.columns, strict=True):
+            rows.add(separator)
+            separator = ","
+            self._add_cells(rows, name, column)
+        rows.add(self._line_end)
+        return rows.to_buffer()
 
     def end(self, summary: ExportSummary) -> bytes:  # noqa: ARG002 - CSV has nothing to close
         return b""
 
-    def _cells(self, name: str, column: pa.Array, structural: set[int]) -> pa.StringArray:
-        match kind_of(name, column.type):
+    def _add_cells(self, rows: RowText, name: str, column: pa.Array) -> None:
+        kind = kind_of(name, column.type)
+        if column.null_count == len(column):
+            return
+        column, mask = without_most_nulls(column)
+        before, after = "", ""
+        values: Choice | Values
+        match kind:
             case Kind.INSTANT:
-                start, rest = instants(column, self._options.time_precision)
-                return affixed(rest, start, "Z")
+                before, values = instants(column, self._options.time_precision)
+                after = "Z"
             case Kind.NUMBER:
-                return numbers(column)
+                values = numbers(column)
             case Kind.TEXT:
-                text = decoded(column)
-                if self._options.excel:
-                    text = self._guarded(text)
-                return _quoted(name, text, structural)
+                values = self._text(name, column)
+        rows.add_values(before, values, after, mask)
+
+    def _text(self, name: str, column: pa.Array) -> Choice | Values:
+        if self._options.excel:
+            return _quoted(name, self._guarded(decoded(column)))
+        shared = shared_texts(column)
+        if shared is not None:
+            return Choice(tuple(map(_quoted_field, shared.texts)), shared.places)
+        return _quoted(name, decoded(column))
 
     def _guarded(self, text: pa.StringArray) -> pa.StringArray:
         first = pc.binary_slice(text.cast(pa.binary()), 0, 1)
@@ -95,33 +108,26 @@ class CsvRenderer:
         return pc.if_else(risky, affixed(text, "'", ""), text) if count else text
 
 
-def _quoted(name: str, text: pa.StringArray, structural: set[int]) -> pa.StringArray:
-    """The text with quotes where needed, structural characters as their stand-ins.
-
-    The places in _STRUCTURAL of those that occur are added to `structural`.
-    """
-    data = text_buffer(text).to_pybytes()
-    if any(byte in data for byte in _STAND_INS):
-        raise ValueError(f"column {name}: the text is not UTF-8")
-    length = pc.binary_length(text)
-    shortest = pc.min(length).as_py()
-    found = [place for place, byte in enumerate(_STRUCTURAL) if byte in data]
-    if shortest != 0 and not found:
-        return text
-    needed = pc.equal(length, 0)
-    for place in found:
-        needed = pc.or_(needed, pc.match_substring(text, chr(_STRUCTURAL[place])))
-    needed = needed.fill_null(False)
-    fields = text.filter(needed)
-    if _QUOTE in found:
+def _quoted(name: str, text: pa.StringArray) -> Values:
+    """The text, with quotes where needed."""
+    data = utf8_of(name, text)
+    found = [character for character in _STRUCTURAL if ord(character) in data]
+    values = without_nulls(text)
+    length = pc.binary_length(values)
+    if not found and pc.min(length).as_py() != 0:
+        return Values(values)
+    needed = pc.equal(length, int32(0))
+    for character in found:
+        needed = pc.or_(needed, pc.match_substring(values, character))
+    if text.null_count:
+        needed = pc.and_(needed, text.is_valid())
+    fields = values.filter(needed)
+    if '"' in found:
         fields = pc.replace_substring(fields, '"', '""')
-    fields = affixed(fields, '"', '"')
-    structural.update(found, [_QUOTE])
-    hidden = pa.py_buffer(text_buffer(fields).to_pybytes().translate(_HIDE))
-    stand_ins = pa.StringArray.from_buffers(len(fields), fields.buffers()[1], hidden)
-    return pc.replace_with_mask(text, needed, stand_ins)
+    return Values(values, (needed, affixed(fields, '"', '"')))
 
 
+@lru_cache(maxsize=256)
 def _quoted_field(text: str) -> str:
     if re.search(r'[",\r\n]', text) or not text:
         return '"' + text.replace('"', '""') + '"'
