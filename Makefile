@@ -102,8 +102,12 @@ stubs: setup ## Generate Go, Java and TypeScript code under clients/ (those whos
 	$(BIN)/python -m tools.generate_stubs $(ARGS)
 
 .PHONY: bench
-bench: setup ## Measure against DuckDB's COPY and Arrow Flight (options in ARGS)
-	$(BIN)/python -m tests.bench $(ARGS)
+bench: setup ## Measure against COPY, INSERT and Arrow Flight, and write docs/benchmarks.md
+	$(BIN)/python -m tests.bench --docs docs $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: setup ## The same with fewer events, in two minutes; writes nothing
+	$(BIN)/python -m tests.bench --quick $(ARGS)
 
 .PHONY: lock
 lock: setup ## Resolve requirements.lock anew from pyproject.toml (ARGS=--upgrade for the newest)

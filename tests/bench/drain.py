@@ -1,9 +1,10 @@
-"""`python -m tests.bench.drain KIND ADDRESS COUNT`: reads an export and throws it away.
+"""`python -m tests.bench.drain KIND ADDRESS COUNT`: reads an export of COUNT events and throws it away.
 
-It prints {"rows": …, "seconds": […]}; the time begins before the connection is made, except for
-first-batch, which uses one warm channel COUNT times. COUNT is the row limit of rows.
+It prints {"rows": …, "seconds": […]}; the time begins before the connection is made. KIND digest
+reads row messages too, and has their SHA-256 for what it prints under "sha256".
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -13,6 +14,7 @@ import grpc
 from pyarrow import flight
 
 from argus_client import ExportClient
+from argus_grpc.v1.event_pb2 import Events
 from argus_grpc.v1.export_pb2 import Encoding, StreamEventsRequest
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 
@@ -29,32 +31,33 @@ def _flight(location: str, _count: int) -> Iterator[int]:
             yield chunk.data.num_rows
 
 
-def _rows(address: str, count: int) -> Iterator[int]:
+def _messages(address: str, count: int) -> Iterator[Events]:
     request = StreamEventsRequest(encoding=Encoding.ENCODING_ROWS, limit=count)
     with grpc.insecure_channel(address) as channel:
         for message in ExportServiceStub(channel).StreamEvents(request):
-            yield len(message.batch.rows.events)
+            yield message.batch.rows
 
 
-def _first_batches(address: str, count: int) -> list[float]:
-    """Seconds to the first batch of an ordered export of everything, `count` times."""
-    latencies_s = []
-    with ExportClient(address) as client:
-        client.columns()
-        for _ in range(count):
-            start_s = time.perf_counter()
-            with client.export() as export:
-                next(iter(export))
-                latencies_s.append(time.perf_counter() - start_s)
-    return latencies_s
+def _rows(address: str, count: int) -> Iterator[int]:
+    for messages in _messages(address, count):
+        yield len(messages.events)
+
+
+def _digest(address: str, count: int) -> dict[str, object]:
+    """Of the messages one after the other, wherever batches end."""
+    rows, digest = 0, hashlib.sha256()
+    for messages in _messages(address, count):
+        rows += len(messages.events)
+        digest.update(messages.SerializeToString(deterministic=True))
+    return {"rows": rows, "sha256": digest.hexdigest()}
 
 
 _DRAINS = {"arrow": _arrow, "flight": _flight, "rows": _rows}
 
 if __name__ == "__main__":
     kind, address, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    if kind == "first-batch":
-        print(json.dumps({"rows": 0, "seconds": _first_batches(address, count)}))
+    if kind == "digest":
+        print(json.dumps(_digest(address, count)))
     else:
         start_s = time.perf_counter()
         rows = sum(_DRAINS[kind](address, count))

@@ -1,112 +1,156 @@
-"""The figures as tables for people, and as JSON."""
+"""The figures, what follows from them, and both as JSON."""
 
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from tests.bench.measures import Peaks
+from tests.bench import targets
+from tests.bench.latencies import Latencies
 from tests.bench.rounds import Comparison, Spread
+from tests.bench.scaling import Program, Scale
 
-MIB = 1024 * 1024
-# What the design promises of an export of ten times the events.
-SERVER_GROWTH_ALLOWED_BYTES, CLIENT_GROWTH_ALLOWED_BYTES = 256 * MIB, 64 * MIB
-
-_NOTES = (
-    "Time ours/peer: the median of the ratios run by run; below 1 ours is the faster.",
-    "Files: seconds from a process's start to its exit, the file synced to disk. argus-server is running "
-    "and shares the cores with its client; DuckDB has all cores and its default memory limit.",
-    "Drains: seconds in a process that is up, connecting counted in. Flight sends ready-made batches out "
-    "of memory, the very ones that argus-server sent: it neither reads nor sorts nor encodes.",
-)
+# The smaller of two sizes that are compared is at least the larger over this.
+_PEAKS_COMPARED_OVER = 10
 
 
 @dataclass(frozen=True)
+class Growth:
+    """What more events cost: the same figures, run by run, at two sizes."""
+
+    what: str
+    small_rows: int
+    large_rows: int
+    small: list[float]
+    large: list[float]
+    unit: str
+    max_ratio: float | None
+
+    @property
+    def ratio(self) -> Spread:
+        return Spread.of_ratios(self.large, self.small)
+
+    @property
+    def is_met(self) -> bool | None:
+        return None if self.max_ratio is None else self.ratio.median <= self.max_ratio
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The seconds that something took in a store of so many events."""
+
+    what: str
+    rows: int
+    seconds: list[float]
+    max_s: float | None
+
+    @property
+    def is_met(self) -> bool | None:
+        return None if self.max_s is None else Spread.of(self.seconds).median < self.max_s
+
+
+@dataclass
 class Report:
-    """All that was found out."""
+    """All that was found out; empty where it was not measured."""
 
     rows: int
     runs: int
-    machine: Mapping[str, str]
-    comparisons: list[Comparison]
-    first_batch_s: list[float]
-    rows_drained: int
-    rows_drain_s: list[float]
-    peaks: list[Peaks]
-    likenesses: list[str]
+    measured_on: str
+    machine: dict[str, str]
+    comparisons: list[Comparison] = field(default_factory=list)
+    latencies: list[Latencies] = field(default_factory=list)
+    scales: list[Scale] = field(default_factory=list)
+    likenesses: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, object]:
-        """Every figure, and of each comparison also the ratio's spread."""
-        comparisons = [asdict(c) | {"ratio": asdict(c.ratio)} for c in self.comparisons]
-        return asdict(self) | {"comparisons": comparisons}
+    @property
+    def targets_met(self) -> tuple[int, int]:
+        """How many targets are met, of how many."""
+        verdicts = [
+            *(comparison.is_met for comparison in self.comparisons),
+            *(wait.is_met for wait in self.waits),
+            *(growth.is_met for growth in self.growths),
+        ]
+        return verdicts.count(True), len(verdicts) - verdicts.count(None)
 
-    def show(self) -> None:
-        """Prints it: drawn on a terminal, else Markdown."""
-        # Where nobody knows the width, lines are not to be broken.
-        console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
-        with console.capture() as capture:
-            for name, value in self.machine.items():
-                console.print(f"- {name}: {value}")
-            console.print(f"- events: {self.rows:,}; alternating runs: {self.runs}; medians (least–most)")
-            console.print(self._speeds())
-            if self.peaks:
-                console.print(self._memory())
-            for note in (*_NOTES, *self.likenesses):
-                console.print(f"- {note}")
-        for line in capture.get().splitlines():
-            print(line.rstrip())
-
-    def _speeds(self) -> Table:
-        table = _table("What", "Peer", "Peer", "Ours", "Ours, events/s", "Time ours/peer")
-        for comparison in self.comparisons:
-            ours, ratio = Spread.of(comparison.ours_s), comparison.ratio
-            table.add_row(
-                comparison.what,
-                comparison.peer,
-                _seconds(Spread.of(comparison.peer_s)),
-                _seconds(ours),
-                _rate(comparison.rows, ours),
-                f"{ratio.median:.2f} ({ratio.least:.2f}–{ratio.most:.2f})",
+    @property
+    def waits(self) -> list[Wait]:
+        """First batches by size, then queries by size."""
+        first_batches = [
+            Wait(
+                "First batch of everything, ordered",
+                latencies.rows,
+                latencies.first_batch_s,
+                targets.FIRST_BATCH_S if latencies.rows == self.rows else None,
             )
-        drain = Spread.of(self.rows_drain_s)
-        what = f"ROWS drained by a plain stub, {self.rows_drained:,} events"
-        table.add_row(what, "–", "–", _seconds(drain), _rate(self.rows_drained, drain), "–")
-        table.add_row("First batch, ordered", "–", "–", _seconds(Spread.of(self.first_batch_s)), "–", "–")
-        return table
+            for latencies in self.latencies
+        ]
+        queries = [
+            Wait(
+                f"A query for {latencies.selected_rows:,} events, to the last of them",
+                latencies.rows,
+                latencies.selected_s,
+                targets.SELECTED_S if latencies is self.latencies[-1] else None,
+            )
+            for latencies in self.latencies
+        ]
+        return first_batches + queries
 
-    def _memory(self) -> Table:
-        sizes = [f"{peaks.rows:,} events" for peaks in self.peaks]
-        table = _table("Peak memory, CSV export", *sizes, "Growth", "Promised at most")
-        servers = [peaks.server_bytes for peaks in self.peaks]
-        clients = [peaks.client_bytes for peaks in self.peaks]
-        for name, peaks_bytes, allowed_bytes in (
-            ("server", servers, SERVER_GROWTH_ALLOWED_BYTES),
-            ("client", clients, CLIENT_GROWTH_ALLOWED_BYTES),
-        ):
-            growth_bytes = peaks_bytes[-1] - peaks_bytes[0]
-            table.add_row(name, *map(_mebibytes, (*peaks_bytes, growth_bytes, allowed_bytes)))
-        return table
+    @property
+    def growths(self) -> list[Growth]:
+        """The first batch between the two largest sizes; a query between the smallest and the largest;
+        peak memory between the largest and a tenth of it."""
+        found = []
+        if len(self.latencies) > 1:
+            first, last, before = self.latencies[0], self.latencies[-1], self.latencies[-2]
+            found = [
+                Growth(
+                    "First batch",
+                    before.rows,
+                    last.rows,
+                    before.first_batch_s,
+                    last.first_batch_s,
+                    "ms",
+                    targets.FIRST_BATCH_GROWTH,
+                ),
+                Growth(
+                    f"A query for {last.selected_rows:,} events",
+                    first.rows,
+                    last.rows,
+                    first.selected_s,
+                    last.selected_s,
+                    "ms",
+                    None,
+                ),
+            ]
+        if len(self.scales) > 1:
+            large = self.scales[-1]
+            small = next(s for s in self.scales if s.rows * _PEAKS_COMPARED_OVER >= large.rows)
+            for name in ("server", "client"):
+                peaks: list[list[int]] = [getattr(scale, name).peaks_bytes for scale in (small, large)]
+                if all(peaks):
+                    found.append(
+                        Growth(
+                            f"Peak memory of the {name}, CSV export",
+                            small.rows,
+                            large.rows,
+                            [float(peak) for peak in peaks[0]],
+                            [float(peak) for peak in peaks[1]],
+                            "MiB",
+                            targets.PEAK_GROWTH,
+                        )
+                    )
+        return found
 
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.ROUNDED if sys.stdout.isatty() else box.MARKDOWN)
-    table.add_column(first)
-    for other in others:
-        table.add_column(other, justify="left" if other == "Peer" and not table.columns[1:] else "right")
-    return table
-
-
-def _seconds(spread: Spread) -> str:
-    digits = 2 if spread.median >= 1 else 3
-    return f"{spread.median:.{digits}f} s ({spread.least:.{digits}f}–{spread.most:.{digits}f})"
-
-
-def _rate(rows: int, spread: Spread) -> str:
-    return f"{rows / spread.median / 1e6:.2f} M"
-
-
-def _mebibytes(size_bytes: int) -> str:
-    return f"{size_bytes / MIB:,.0f} MiB"
+    @classmethod
+    def from_json(cls, figures: Mapping[str, Any]) -> Self:
+        """The report that to_json made this of."""
+        known = dict(figures)
+        known["comparisons"] = [Comparison(**comparison) for comparison in figures["comparisons"]]
+        known["latencies"] = [Latencies(**latencies) for latencies in figures["latencies"]]
+        known["scales"] = [
+            Scale(scale.pop("rows"), **{name: Program(**program) for name, program in scale.items()})
+            for scale in map(dict, figures["scales"])
+        ]
+        return cls(**known)

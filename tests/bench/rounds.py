@@ -17,21 +17,50 @@ class Spread:
     def of(cls, figures: list[float]) -> "Spread":
         return cls(statistics.median(figures), min(figures), max(figures))
 
+    @classmethod
+    def of_ratios(cls, figures: list[float], others: list[float]) -> "Spread":
+        """Of one over the other, run by run."""
+        return cls.of([figure / other for figure, other in zip(figures, others, strict=True)])
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours against one peer over alternating runs, in seconds."""
+    """Ours against one peer over alternating runs, in seconds.
+
+    min_speed and min_rows_per_s are what our median should reach, where there is a target.
+    """
 
     what: str
     peer: str
     rows: int
     ours_s: list[float]
     peer_s: list[float]
+    min_speed: float | None = None
+    min_rows_per_s: float | None = None
 
     @property
-    def ratio(self) -> Spread:
-        """Our time over the peer's, run by run: below 1 ours is the faster."""
-        return Spread.of([ours / peer for ours, peer in zip(self.ours_s, self.peer_s, strict=True)])
+    def speed(self) -> Spread:
+        """Our speed over the peer's, run by run: above 1 ours is the faster."""
+        return Spread.of_ratios(self.peer_s, self.ours_s)
+
+    @property
+    def rows_per_s(self) -> float:
+        return self.rows / statistics.median(self.ours_s)
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the targets are reached; None where there is none."""
+        pairs = ((self.speed.median, self.min_speed), (self.rows_per_s, self.min_rows_per_s))
+        met = [figure >= least for figure, least in pairs if least is not None]
+        return all(met) if met else None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Whom to compare with: a run gives its seconds."""
+
+    run: Callable[[], float]
+    min_speed: float | None = None
 
 
 def alternate(
@@ -39,8 +68,9 @@ def alternate(
     rows: int,
     runs: int,
     ours: Callable[[], float],
-    peers: Mapping[str, Callable[[], float]],
+    peers: Mapping[str, Peer],
     tell: Callable[[str], None],
+    min_rows_per_s: float | None = None,
 ) -> list[Comparison]:
     """Runs peer, ours, next peer, and again, and compares ours with each peer.
 
@@ -51,8 +81,11 @@ def alternate(
     peers_s: dict[str, list[float]] = {name: [] for name in peers}
     for run in range(runs):
         tell(f"{what}: run {run + 1} of {runs}")
-        peers_s[first_name].append(first())
+        peers_s[first_name].append(first.run())
         ours_s.append(ours())
         for name, peer in others:
-            peers_s[name].append(peer())
-    return [Comparison(what, name, rows, ours_s, peer_s) for name, peer_s in peers_s.items()]
+            peers_s[name].append(peer.run())
+    return [
+        Comparison(what, name, rows, ours_s, peers_s[name], peer.min_speed, min_rows_per_s)
+        for name, peer in peers.items()
+    ]

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.flight_server FILE`: Arrow Flight over an Arrow file's ready-made batches.
+"""`python -m tests.bench.flight_file_server FILE`: Arrow Flight over an Arrow file's ready-made batches.
 
 It writes its location on standard output once it serves, and is there to be killed.
 """
