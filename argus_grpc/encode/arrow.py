@@ -6,6 +6,9 @@ import pyarrow.compute as pc
 from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_CODES, EVENT_TYPE_NAMES
 from argus_grpc.v1.export_pb2 import ColumnType
 
+# More than the stream has besides the batch: schema, event types, end.
+_MAX_FRAME_BYTES = 64 * 1024
+
 _EVENT_TYPE_TEXTS = pa.array(EVENT_TYPE_NAMES.values(), pa.string())
 
 
@@ -26,7 +29,9 @@ def to_wire_types(events: pa.RecordBatch) -> pa.RecordBatch:
 
 def to_arrow_stream(batch: pa.RecordBatch) -> pa.Buffer:
     """A complete Arrow IPC stream of the one batch."""
-    sink = pa.BufferOutputStream()
+    # Room for all at once: a sink that grows would copy what it has again and again.
+    room = pa.allocate_buffer(pa.ipc.get_record_batch_size(batch) + _MAX_FRAME_BYTES)
+    sink = pa.FixedSizeBufferWriter(room)
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue()
+    return room.slice(0, sink.tell())

@@ -14,6 +14,9 @@ from argus_grpc.errors import StoreUnavailable
 MAX_HELD_BYTES = 32 * 1024 * 1024
 """About how much the batches may have that wait or are being committed; who brings more waits."""
 
+_ROW_GROUP_EVENTS = 122_880
+"""What DuckDB stores together."""
+
 OnCommitted = Callable[[pa.RecordBatch, range], None]
 
 
@@ -124,9 +127,12 @@ class Appender:
             first = end
 
     def _insert(self, events: pa.RecordBatch) -> None:
-        # `batch` is what the SQL below reads. One record batch, not a table of many: DuckDB would read
-        # those with several threads, into row groups that are not full and that a checkpoint makes anew.
-        self._connection.register("batch", events)
+        # `batch` is what the SQL below reads. Each of DuckDB's threads takes a record batch at a time, so
+        # these are whole row groups: those that are not full a checkpoint makes anew.
+        starts = range(0, max(1, events.num_rows - _ROW_GROUP_EVENTS + 1), _ROW_GROUP_EVENTS)
+        parts = [events.slice(start, _ROW_GROUP_EVENTS) for start in starts[:-1]]
+        batch = pa.Table.from_batches([*parts, events.slice(starts[-1])])
+        self._connection.register("batch", batch)
         try:
             self._connection.execute("INSERT INTO events BY NAME SELECT * FROM batch")
         finally:

@@ -22,6 +22,10 @@ READER_THREADS = 4
 # threshold of 16 MiB has that done for every eighty thousand events that came in small commits.
 _CHECKPOINT_THRESHOLD_BYTES = 64 * 1024 * 1024
 
+# Of new files: what the oldest DuckDB served here reads. It compresses texts in two thirds of the time
+# that DuckDB's default, which much older ones read, takes.
+_STORAGE_VERSION = "v1.5.0"
+
 
 class DuckDbStore:
     """The store of one database file, which it creates where there is none.
@@ -37,6 +41,9 @@ class DuckDbStore:
                 config={
                     "memory_limit": f"{memory_limit_bytes}B",
                     "checkpoint_threshold": f"{_CHECKPOINT_THRESHOLD_BYTES}B",
+                    "storage_compatibility_version": _STORAGE_VERSION,
+                    # Reads sort by themselves, and unordered inserts use all cores.
+                    "preserve_insertion_order": False,
                 },
             )
             create_or_upgrade(self._connection)
