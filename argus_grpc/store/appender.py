@@ -129,9 +129,8 @@ class Appender:
     def _insert(self, events: pa.RecordBatch) -> None:
         # `batch` is what the SQL below reads. Each of DuckDB's threads takes a record batch at a time, so
         # these are whole row groups: those that are not full a checkpoint makes anew.
-        starts = range(0, max(1, events.num_rows - _ROW_GROUP_EVENTS + 1), _ROW_GROUP_EVENTS)
-        parts = [events.slice(start, _ROW_GROUP_EVENTS) for start in starts[:-1]]
-        batch = pa.Table.from_batches([*parts, events.slice(starts[-1])])
+        starts = range(0, events.num_rows, _ROW_GROUP_EVENTS)
+        batch = pa.Table.from_batches([events.slice(start, _ROW_GROUP_EVENTS) for start in starts])
         self._connection.register("batch", batch)
         try:
             self._connection.execute("INSERT INTO events BY NAME SELECT * FROM batch")
