@@ -61,7 +61,7 @@ class Config(BaseSettings):
     max_exports: int = Field(default=128, ge=1, le=10_000)
     export_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
     stall_timeout_s: float = Field(default=300.0, gt=0)
-    memory_limit: ByteSize = Field(default=ByteSize(128 * MIB), ge=64 * MIB)
+    memory_limit: ByteSize = Field(default=ByteSize(96 * MIB), ge=64 * MIB)
     token_key: str | None = Field(default=None, min_length=32)
     token_lifetime_s: int = Field(default=24 * 3600, ge=60)
     shutdown_grace_s: float = Field(default=10.0, ge=0)

@@ -55,7 +55,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.option(
     "--memory-limit",
     metavar="SIZE",
-    help="The most memory DuckDB takes before it uses disk. [default: 128MiB]",
+    help="The most memory DuckDB takes before it uses disk. [default: 96MiB]",
 )
 @click.option(
     "--token-lifetime-s", type=int, metavar="SECONDS", help="How long a resume token holds. [default: 86400]"

@@ -214,6 +214,32 @@ def test_titles_head_the_columns() -> None:
     assert titles == [column.title for column in DEFAULT_COLUMNS]
 
 
+@given(st.integers(0, 63), st.data())
+@settings(max_examples=60, deadline=None)
+def test_integers_of_any_length(bits: int, data: st.DataObject) -> None:
+    number = st.one_of(
+        st.integers(0, 2**bits - 1), st.sampled_from([10**n - d for n in range(19) for d in (0, 1)])
+    )
+    numbers = data.draw(st.lists(st.one_of(number, st.none()), min_size=1, max_size=9))
+    columns = (COLUMNS_BY_NAME["thread_id"], COLUMNS_BY_NAME["duration_ns"])
+    batch = batch_of([Event(thread_id=n, duration_ns=n) for n in numbers], columns)
+    cells = ["" if n is None else str(n) for n in numbers]
+    assert csv_bytes([batch], columns).decode().splitlines()[1:] == [f"{cell},{cell}" for cell in cells]
+
+
+@given(start=instants_ns(), data=st.data())
+@settings(max_examples=30, deadline=None)
+def test_many_timestamps_of_few_seconds(start: int, data: st.DataObject) -> None:
+    columns = (COLUMNS_BY_NAME["timestamp"], COLUMNS_BY_NAME["thread_id"])
+    start = min(start, INT64_MAX - 3 * 10**9)
+    offsets = st.one_of(st.none(), st.integers(0, 3 * 10**9), st.integers(0, 3000).map(lambda ms: ms * 10**6))
+    ns = [offset if offset is None else start + offset for offset in data.draw(st.lists(offsets, min_size=8))]
+    batch = batch_of([Event(timestamp=t, thread_id=1) for t in ns], columns)
+    _, *lines = csv_bytes([batch], columns).decode().splitlines()
+    cells = [line.removesuffix(",1") for line in lines]
+    assert [instant_ns(cell) if cell else None for cell in cells] == ns
+
+
 @pytest.mark.parametrize("spread_ns", [1, 10**5, 10**10, 86_400 * 10**9])
 @given(start=instants_ns(), data=st.data())
 @settings(max_examples=30, deadline=None)

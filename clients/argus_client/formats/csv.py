@@ -1,27 +1,28 @@
 """CSV: RFC 4180, quoted only where needed; NULL is an empty field, an empty string is `""`."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argus_client.formats.arrow import int32
+from argus_client.formats.arrow import affixed, number
 from argus_client.formats.metadata import metadata_lines
 from argus_client.formats.options import RenderOptions
+from argus_client.formats.pieces import Choice, Sparse, Values
 from argus_client.formats.rows import RowText
 from argus_client.formats.text import (
-    Choice,
     Kind,
-    Values,
-    affixed,
     decoded,
     instants,
+    is_mostly_null,
     kind_of,
+    mask_of_values,
     numbers,
+    rows_of,
     shared_texts,
     utf8_of,
-    without_most_nulls,
     without_nulls,
 )
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
@@ -79,20 +80,16 @@ class CsvRenderer:
         kind = kind_of(name, column.type)
         if column.null_count == len(column):
             return
-        column, mask = without_most_nulls(column)
-        before, after = "", ""
-        values: Choice | Values
+        mask = mask_of_values(column)
         match kind:
             case Kind.INSTANT:
-                before, values = instants(column, self._options.time_precision)
-                after = "Z"
+                rows.add(instants(column, self._options.time_precision), "Z", mask=mask)
             case Kind.NUMBER:
-                values = numbers(column)
+                rows.add(numbers(column), mask=mask)
             case Kind.TEXT:
-                values = self._text(name, column)
-        rows.add_values(before, values, after, mask)
+                rows.add(self._text(name, column), mask=mask)
 
-    def _text(self, name: str, column: pa.Array) -> Choice | Values:
+    def _text(self, name: str, column: pa.Array) -> Choice | Values | Sparse:
         if self._options.excel:
             return _quoted(name, self._guarded(decoded(column)))
         shared = shared_texts(column)
@@ -108,23 +105,40 @@ class CsvRenderer:
         return pc.if_else(risky, affixed(text, "'", ""), text) if count else text
 
 
-def _quoted(name: str, text: pa.StringArray) -> Values:
+def _quoted(name: str, text: pa.StringArray) -> Values | Sparse:
     """The text, with quotes where needed."""
     data = utf8_of(name, text)
     found = [character for character in _STRUCTURAL if ord(character) in data]
+    if is_mostly_null(text):
+        others = text.drop_null()
+        needed = _needs_quotes(others, found)
+        if needed is not None:
+            others = pc.replace_with_mask(others, needed, _with_quotes(others.filter(needed), found))
+        return Sparse("", rows_of(text), others)
     values = without_nulls(text)
-    length = pc.binary_length(values)
-    if not found and pc.min(length).as_py() != 0:
+    needed = _needs_quotes(values, found)
+    if needed is None:
         return Values(values)
-    needed = pc.equal(length, int32(0))
-    for character in found:
-        needed = pc.or_(needed, pc.match_substring(values, character))
     if text.null_count:
         needed = pc.and_(needed, text.is_valid())
-    fields = values.filter(needed)
+    return Values(values, (needed, _with_quotes(values.filter(needed), found)))
+
+
+def _needs_quotes(texts: pa.StringArray, found: Sequence[str]) -> pa.BooleanArray | None:
+    """Which texts are empty or have one of the characters; None: none."""
+    length = pc.binary_length(texts)
+    if not found and pc.min(length).as_py() != 0:
+        return None
+    needed = pc.equal(length, number(0, pa.int32()))
+    for character in found:
+        needed = pc.or_(needed, pc.match_substring(texts, character))
+    return needed
+
+
+def _with_quotes(texts: pa.StringArray, found: Sequence[str]) -> pa.StringArray:
     if '"' in found:
-        fields = pc.replace_substring(fields, '"', '""')
-    return Values(values, (needed, affixed(fields, '"', '"')))
+        texts = pc.replace_substring(texts, '"', '""')
+    return affixed(texts, '"', '"')
 
 
 @lru_cache(maxsize=256)

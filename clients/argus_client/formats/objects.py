@@ -3,25 +3,25 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from argus_client.formats.arrow import Mask
 from argus_client.formats.metadata import compact_json
 from argus_client.formats.options import TimePrecision
+from argus_client.formats.pieces import Choice, Piece, Sparse, Values
 from argus_client.formats.rows import RowText
 from argus_client.formats.text import (
-    Choice,
     Kind,
-    Values,
-    conditional,
     decoded,
     instants,
     kind_of,
+    mask_of_values,
     numbers,
     shared_texts,
+    texts_of,
     utf8_of,
-    without_most_nulls,
-    without_nulls,
 )
 
 # Section 7: a quotation mark, a reverse solidus and the control characters must be escaped. The
@@ -39,48 +39,36 @@ def objects_text(
     """
     rows = RowText(batch.num_rows)
     rows.add(before + "{")
-    # Which rows have a member already, and so a comma before the next.
-    begun: bool | pa.BooleanArray = False
+    # Which rows have a member already, and so a comma before the next; None: all.
+    begun: Mask | None = np.zeros(batch.num_rows, np.bool_)
     for key, column in zip(keys, batch.columns, strict=True):
         kind = kind_of(key, column.type)
         if pa.types.is_dictionary(column.type) and column.dictionary.null_count:
             column = decoded(column)
         if column.null_count == len(column):
             continue
-        column, has_value = without_most_nulls(column)
-        if begun is True:
-            rows.add(conditional(",", has_value))
-        elif begun is not False:
-            rows.add(conditional(",", pc.and_(begun, has_value)))
-        if begun is False or has_value is True:
-            begun = has_value
-        elif begun is not True:
-            begun = pc.or_(begun, has_value)
-        _add_member(rows, key, kind, column, precision, has_value)
+        mask = mask_of_values(column)
+        lead, values, trail = _member(key, kind, column, precision)
+        if begun is None:
+            lead = "," + lead
+        elif begun.any():
+            rows.add(",", mask=begun if mask is None else begun & mask)
+        begun = None if begun is None or mask is None else begun | mask
+        rows.add(lead, values, trail, mask=mask)
     rows.add("}" + after)
     return rows.to_buffer()
 
 
-def _add_member(
-    rows: RowText,
-    key: str,
-    kind: Kind,
-    column: pa.Array,
-    precision: TimePrecision,
-    has_value: bool | pa.BooleanArray,
-) -> None:
-    lead, trail = f'"{_escaped_text(key)}":', ""
-    values: Choice | Values
+def _member(key: str, kind: Kind, column: pa.Array, precision: TimePrecision) -> tuple[str, Piece, str]:
+    """What is before the values, these, and what is after them."""
+    lead = f'"{_escaped_text(key)}":'
     match kind:
         case Kind.INSTANT:
-            start, values = instants(column, precision)
-            lead, trail = f'{lead}"{start}', 'Z"'
+            return f'{lead}"', instants(column, precision), 'Z"'
         case Kind.NUMBER:
-            values = numbers(column, non_finite="null")
+            return lead, numbers(column, non_finite="null"), ""
         case Kind.TEXT:
-            values = _escaped(key, column)
-            lead, trail = f'{lead}"', '"'
-    rows.add_values(lead, values, trail, has_value)
+            return f'{lead}"', _escaped(key, column), '"'
 
 
 @lru_cache(maxsize=256)
@@ -88,7 +76,7 @@ def _escaped_text(text: str) -> str:
     return compact_json(text)[1:-1]
 
 
-def _escaped(key: str, column: pa.Array) -> Choice | Values:
+def _escaped(key: str, column: pa.Array) -> Choice | Values | Sparse:
     shared = shared_texts(column)
     if shared is not None:
         return Choice(tuple(_escaped_text(text) for text in shared.texts), shared.places)
@@ -102,4 +90,4 @@ def _escaped(key: str, column: pa.Array) -> Choice | Values:
     for character, escape in escapes.items():
         if ord(character) in data:
             text = pc.replace_substring(text, character, escape)
-    return Values(without_nulls(text))
+    return texts_of(text)

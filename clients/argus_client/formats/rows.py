@@ -1,19 +1,13 @@
 """Rows of text put together from pieces, a whole batch at a time."""
 
-from array import array
-from functools import lru_cache
-from typing import TypeAlias
-
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argus_client.formats.arrow import int32, int32_array, string_array
-from argus_client.formats.text import Choice, Sparse, Values, affixed, as_strings, conditional, text_buffer
-
-Piece: TypeAlias = Choice | Values | Sparse
-
-# Longer lists would take longer to make, for each batch anew, than they save.
-_MAX_CHOICES = 256
+from argus_client.formats.arrow import Mask, empty, mask_of, string_array, text_buffer
+from argus_client.formats.pieces import Choice, Piece, Sparse, Values, joined, where
+from argus_client.formats.records import Records
 
 
 class RowText:
@@ -24,44 +18,27 @@ class RowText:
     less than half the time of its string join.
     """
 
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._pieces: list[str | Piece] = []
+    def __init__(self, row_count: int) -> None:
+        self._row_count = row_count
+        self._pieces: list[Piece] = []
 
-    def add_values(
-        self, before: str, values: Choice | Values, after: str, mask: bool | pa.BooleanArray
-    ) -> None:
-        """Values with text around them, in the rows where the mask is true; `values` are of these
-        rows alone, or of all."""
-        count = len(values.places if isinstance(values, Choice) else values.texts)
-        if count < self._rows:
-            self.add(Sparse("", mask, affixed(as_strings(values), before, after)))
-        elif isinstance(values, Choice):
-            self.add(values.affixed(before, after))
+    def add(self, *pieces: Piece, mask: Mask | None = None) -> None:
+        """Texts that all rows have, or of each row's own; nothing where the mask is false."""
+        if mask is None:
+            for piece in pieces:
+                self._append(piece)
         else:
-            self.add(conditional(before, mask))
-            self.add(values)
-            self.add(conditional(after, mask))
+            masked = RowText(self._row_count)
+            masked.add(*pieces)
+            for piece in masked._pieces:
+                self._append(where(piece, mask))
 
-    def add(self, piece: str | Piece) -> None:
-        """A text that all rows have, or one of each row's own; NULL adds nothing."""
-        if piece == "":
-            return
-        if isinstance(piece, Choice):
-            piece = piece.without_nulls()
-        before = self._pieces[-1] if self._pieces else None
-        # What can be made one piece with the one before it is: each piece of a row costs time.
-        match before, piece:
-            case str(), str():
-                self._pieces[-1] = before + piece
-            case str(), Choice() | Sparse():
-                self._pieces[-1] = piece.affixed(before, "")
-            case Choice() | Sparse(), str():
-                self._pieces[-1] = before.affixed("", piece)
-            case Choice(), Choice() if len(before.texts) * len(piece.texts) <= _MAX_CHOICES:
-                self._pieces[-1] = _product(before, piece)
-            case _:
-                self._pieces.append(piece)
+    def _append(self, piece: Piece) -> None:
+        both = joined(self._pieces[-1], piece) if self._pieces else None
+        if both is not None:
+            self._pieces[-1] = both
+        elif piece != "":
+            self._pieces.append(piece)
 
     def to_buffer(self) -> pa.Buffer:
         """The rows, one behind the other; no more pieces can be added."""
@@ -72,71 +49,41 @@ class RowText:
                 head = first
                 del self._pieces[0]
                 self.add(head)
-        vocabulary, columns = [string_array((head,))], []
+        rows = self._row_count
+        vocabulary = [string_array((head,))]
         size = 1
-        for piece in self._pieces:
-            match piece:
-                case str():
-                    texts = [string_array((piece,))]
-                    places = _same(size, self._rows)
-                case Choice():
-                    texts = [string_array(piece.texts)]
-                    places = _shifted(piece.places, size)
-                case Sparse():
-                    texts = [string_array((piece.usual,)), piece.others]
-                    others_places = _counting(size + 1, len(piece.others))
-                    places = pc.replace_with_mask(_same(size, self._rows), piece.mask, others_places)
-                case Values():
-                    texts = [piece.texts]
-                    places = _counting(size, self._rows)
-                    if piece.instead is not None:
-                        mask, others = piece.instead
-                        texts.append(others)
-                        others_places = _counting(size + self._rows, len(others))
-                        places = pc.replace_with_mask(places, mask, others_places)
-            columns.append(places)
+        memory, places = empty(1 + rows * len(self._pieces), np.dtype(np.int32))
+        places[0] = 0
+        for number, piece in enumerate(self._pieces):
+            texts = _add_texts(piece, size, places[1 + number :: len(self._pieces)])
             vocabulary += texts
             size += sum(map(len, texts))
-        places = _interleaved(columns)
-        if head:
-            places = pa.concat_arrays([_counting(0, 1), places])
-        written = text_buffer(pc.take(pa.concat_arrays(vocabulary), places, boundscheck=False))
+        all_places = pa.Array.from_buffers(pa.int32(), len(places), [None, memory])
+        written = text_buffer(pc.take(pa.concat_arrays(vocabulary), all_places, boundscheck=False))
         return written.slice(0, written.size - len(head.encode()))
 
 
-def _product(left: Choice, right: Choice) -> Choice:
-    """Both, one behind the other, as one choice."""
-    texts = _all_pairs(left.texts, right.texts)
-    rows = pc.multiply(left.places, int32(len(right.texts)))
-    return Choice(texts, pc.add(rows, right.places))
-
-
-@lru_cache(maxsize=256)
-def _all_pairs(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(before + after for before in left for after in right)
-
-
-def _shifted(places: pa.Int32Array, by: int) -> pa.Int32Array:
-    return pc.add(places, int32(by))
-
-
-def _interleaved(columns: list[pa.Int32Array]) -> pa.Int32Array:
-    """The first of each, the second of each, and so on."""
-    table = pa.RecordBatch.from_arrays(columns, names=[str(place) for place in range(len(columns))])
-    rows = pa.py_buffer(table.to_tensor(row_major=True))
-    return pa.Array.from_buffers(pa.int32(), len(columns) * table.num_rows, [None, rows])
-
-
-def _same(number: int, rows: int) -> pa.Int32Array:
-    return pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(array("i", [number]) * rows)])
-
-
-def _counting(start: int, rows: int) -> pa.Int32Array:
-    """start, start + 1, and so on."""
-    return _first_integers((start + rows).bit_length()).slice(start, rows)
-
-
-@lru_cache
-def _first_integers(bits: int) -> pa.Int32Array:
-    """0 to 2^bits, without its end. Kept, since making them takes longer than all that uses them."""
-    return int32_array(range(1 << bits))
+def _add_texts(piece: Piece, first: int, places: npt.NDArray[np.int32]) -> list[pa.StringArray]:
+    """The piece's texts, numbered from `first`. Sets each row's place to the number of its text."""
+    match piece:
+        case str():
+            places[:] = first
+            return [string_array((piece,))]
+        case Choice():
+            np.add(piece.places, np.int32(first), out=places)
+            return [string_array(piece.texts)]
+        case Records():
+            places[:] = np.arange(first, first + 2 * len(places), 2, dtype=np.int32)
+            return [piece.to_strings()]
+        case Sparse(usual, rows, others):
+            places[:] = first
+            places[rows] = np.arange(first + 1, first + 1 + len(rows))
+            return [string_array((usual,)), others]
+        case Values(texts, instead):
+            places[:] = np.arange(first, first + len(places), dtype=np.int32)
+            if instead is None:
+                return [texts]
+            mask, others = instead
+            after = first + len(texts)
+            places[np.flatnonzero(mask_of(mask))] = np.arange(after, after + len(others))
+            return [texts, others]
