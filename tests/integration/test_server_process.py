@@ -38,20 +38,23 @@ def test_a_stop_lets_short_exports_end_and_ends_long_ones_resumable(tmp_path: Pa
     make_store(db, rows=200_000)
     request = StreamEventsRequest(columns=["all"])
     with (
-        server_process(db, "--shutdown-grace-s", "1") as server,
+        server_process(db, "--shutdown-grace-s", "5") as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         stub = ExportServiceStub(channel)
-        unread, read = stub.StreamEvents(request), stub.StreamEvents(request)
-        token = next(unread).header.resume_token
-        next(read)
+        long = stub.StreamEvents(request)
+        short = stub.StreamEvents(StreamEventsRequest(columns=["all"], limit=20_000))
+        token = next(long).header.resume_token
+        next(short)
         server.process.send_signal(signal.SIGTERM)
         while _serves(channel):
             pass
-        with pytest.raises(grpc.RpcError) as ending:
-            list(unread)
-        assert ending.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert list(short)[-1].summary.total_rows == 20_000
+        # Not read before the grace time is over, so it cannot end within it.
         assert server.process.wait(timeout=60) == 0
+        with pytest.raises(grpc.RpcError) as ending:
+            list(long)
+        assert ending.value.code() == grpc.StatusCode.UNAVAILABLE
 
     request.resume_token = token
     with server_process(db) as server, grpc.insecure_channel(server.address) as channel:
