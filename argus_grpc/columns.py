@@ -103,6 +103,7 @@ EVENT_TYPE_NAMES: Mapping[int, str] = MappingProxyType(
 """The name of each event type as files show it, by code, in code order."""
 
 EVENT_TYPE_CODES: pa.Int32Array = pa.array(EVENT_TYPE_NAMES, pa.int32())
+EVENT_TYPE_TEXTS: pa.StringArray = pa.array(EVENT_TYPE_NAMES.values(), pa.string())
 
 EVENT_TYPES_ALLOWED = ", ".join(f"{name} ({code})" for code, name in EVENT_TYPE_NAMES.items())
 """What a refused event type is told is allowed."""

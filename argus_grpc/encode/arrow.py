@@ -3,13 +3,11 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_CODES, EVENT_TYPE_NAMES
+from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_CODES, EVENT_TYPE_TEXTS
 from argus_grpc.v1.export_pb2 import ColumnType
 
 # More than the stream has besides the batch: schema, event types, end.
 _MAX_FRAME_BYTES = 64 * 1024
-
-_EVENT_TYPE_TEXTS = pa.array(EVENT_TYPE_NAMES.values(), pa.string())
 
 
 def to_wire_types(events: pa.RecordBatch) -> pa.RecordBatch:
@@ -19,7 +17,7 @@ def to_wire_types(events: pa.RecordBatch) -> pa.RecordBatch:
         match COLUMNS_BY_NAME[name].type:
             case ColumnType.COLUMN_TYPE_EVENT_TYPE:
                 places = pc.index_in(array, EVENT_TYPE_CODES).cast(pa.int8())
-                arrays.append(pa.DictionaryArray.from_arrays(places, _EVENT_TYPE_TEXTS))
+                arrays.append(pa.DictionaryArray.from_arrays(places, EVENT_TYPE_TEXTS))
             case ColumnType.COLUMN_TYPE_TIMESTAMP_NS:
                 arrays.append(array.view(pa.timestamp("ns", tz="UTC")))
             case _:

@@ -6,8 +6,7 @@ import pyarrow as pa
 from argus_grpc.encode.arrow import to_arrow_stream, to_wire_types
 from argus_grpc.encode.rows import to_row_messages
 from argus_grpc.v1.export_pb2 import Encoding, EventBatch, StreamEventsResponse
-
-_LENGTH_DELIMITED = 2
+from argus_grpc.wire import WireType
 
 
 def encode_batch(
@@ -35,7 +34,7 @@ def encode_batch(
 
 def _prefix(field: int, length: int) -> bytes:
     """What goes before a length-delimited field (protobuf's encoding guide, "Message Structure")."""
-    prefix = bytearray([field << 3 | _LENGTH_DELIMITED])
+    prefix = bytearray([field << 3 | WireType.LEN])
     while length > 0x7F:
         prefix.append(length & 0x7F | 0x80)
         length >>= 7

@@ -10,7 +10,6 @@ varints as short as can be.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -19,27 +18,11 @@ import pyarrow as pa
 from google.protobuf.descriptor import FieldDescriptor
 
 from argus_grpc.v1.event_pb2 import Event, Events
+from argus_grpc.wire import WIRE_TYPES, WireType
 
 # uint64 always; but numpy's type stubs take one shifted by an int for signed.
 _Words: TypeAlias = npt.NDArray[np.integer]
 
-
-class _WireType(IntEnum):
-    """How a value is written (protobuf's encoding guide, "Message Structure")."""
-
-    VARINT = 0
-    I64 = 1
-    LEN = 2
-
-
-_WIRE_TYPES = {
-    FieldDescriptor.TYPE_INT32: _WireType.VARINT,
-    FieldDescriptor.TYPE_INT64: _WireType.VARINT,
-    FieldDescriptor.TYPE_ENUM: _WireType.VARINT,
-    FieldDescriptor.TYPE_SFIXED64: _WireType.I64,
-    FieldDescriptor.TYPE_DOUBLE: _WireType.I64,
-    FieldDescriptor.TYPE_STRING: _WireType.LEN,
-}
 _FIELDS = sorted(Event.DESCRIPTOR.fields, key=lambda field: field.number)
 _EVENTS_FIELD = Events.DESCRIPTOR.fields_by_number[Events.EVENTS_FIELD_NUMBER]
 
@@ -126,7 +109,7 @@ def to_row_messages(events: pa.RecordBatch) -> pa.Buffer:
             parts += _column_parts(field, column, text_buffers)
 
     event_length = sum((part.length for part in parts), start=np.zeros(row_count, np.uint64))
-    head = _tag(_EVENTS_FIELD, _WireType.LEN).then(_varint(event_length))
+    head = _tag(_EVENTS_FIELD, WireType.LEN).then(_varint(event_length))
     total_length = int((head.length + event_length).sum())
     return _write(_join([head, *parts]), text_buffers, row_count).slice(0, total_length)
 
@@ -134,18 +117,18 @@ def to_row_messages(events: pa.RecordBatch) -> pa.Buffer:
 def _column_parts(field: FieldDescriptor, column: pa.Array, text_buffers: list[pa.Buffer]) -> list[_Part]:
     """The field with its tag, nothing where it is NULL. Adds the buffers that texts point into."""
     values = column.drop_null()
-    wire_type = _WIRE_TYPES[field.type]
+    wire_type = WIRE_TYPES[field.type]
     tag = _tag(field, wire_type)
     parts: list[_Part]
     match wire_type:
-        case _WireType.VARINT:
+        case WireType.VARINT:
             # Negative numbers are sign-extended to 64 bits, whatever the field's type.
             numbers = values.to_numpy().astype(np.int64, copy=False).view(np.uint64)
             parts = [tag.then(_varint(numbers))]
-        case _WireType.I64:
+        case WireType.I64:
             words = values.to_numpy().view(np.uint64)
             parts = [tag.then(_Short(words, _NOTHING, np.array([_WORD_BYTES], np.uint64), _WORD_BYTES))]
-        case _WireType.LEN:
+        case WireType.LEN:
             text = _text(values, text_buffers)
             parts = [tag.then(_varint(text.length)), text]
     if column.null_count:
@@ -154,7 +137,7 @@ def _column_parts(field: FieldDescriptor, column: pa.Array, text_buffers: list[p
     return parts
 
 
-def _tag(field: FieldDescriptor, wire_type: _WireType) -> _Short:
+def _tag(field: FieldDescriptor, wire_type: WireType) -> _Short:
     """At most two bytes, up to field 2047: before a varint of ten, twelve."""
     return _varint(np.array([field.number << 3 | wire_type], np.uint64))
 

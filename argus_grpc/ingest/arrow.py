@@ -6,7 +6,8 @@ from typing import NoReturn
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_CODES, EVENT_TYPE_NAMES, EVENT_TYPES_ALLOWED
+from argus_grpc.batches import joined
+from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_CODES, EVENT_TYPE_TEXTS, EVENT_TYPES_ALLOWED
 from argus_grpc.errors import InvalidField
 from argus_grpc.ingest.checks import MAX_EVENT_BYTES, SEQUENCE_ALLOWED, too_large
 from argus_grpc.ingest.ipc import read_batches
@@ -20,7 +21,6 @@ MAX_TEXT_BYTES = 64 * 1024 * 1024
 # An event's other fields take no more than this: 31 of a tag, and a number or a length.
 _EVENT_BYTES_BESIDE_TEXT = 31 * 12
 
-_EVENT_TYPE_TEXTS = pa.array(EVENT_TYPE_NAMES.values(), pa.string())
 _NS_IN = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _INSTANT = pa.timestamp("ns", tz="UTC")
 
@@ -46,11 +46,7 @@ def to_batch(stream: bytes) -> pa.RecordBatch:
         place += given.num_rows
     if not place:
         raise InvalidField("arrow", "a stream without rows", "at least one event")
-    if len(batches) == 1:
-        return batches[0]
-    tables = [pa.Table.from_batches([batch]) for batch in batches]
-    (batch,) = pa.concat_tables(tables, promote_options="default").combine_chunks().to_batches()
-    return batch
+    return joined(batches)
 
 
 def _check_schema(schema: pa.Schema) -> None:
@@ -153,7 +149,7 @@ class _Converter:
         return array.cast(column.arrow_type)
 
     def _event_types(self, name: str, names: pa.StringArray) -> pa.Int32Array:
-        places = pc.index_in(names, _EVENT_TYPE_TEXTS)
+        places = pc.index_in(names, EVENT_TYPE_TEXTS)
         if places.null_count > names.null_count:
             row = pc.index(pc.and_(places.is_null(), names.is_valid()), True).as_py()
             self._refuse(name, row, names[row].as_py(), EVENT_TYPES_ALLOWED)

@@ -10,26 +10,17 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from google.protobuf.descriptor import FieldDescriptor
 
 from argus_grpc.columns import COLUMNS_BY_NAME
 from argus_grpc.errors import InvalidField
 from argus_grpc.ingest.checks import MAX_EVENT_BYTES, SEQUENCE_ALLOWED, too_large
 from argus_grpc.v1.event_pb2 import Event, Events
+from argus_grpc.wire import WIRE_TYPES, WireType
 
 _Places = npt.NDArray[np.int64]
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED = 0, 1, 2
-_WIRE_TYPES = {
-    FieldDescriptor.TYPE_INT32: _VARINT,
-    FieldDescriptor.TYPE_INT64: _VARINT,
-    FieldDescriptor.TYPE_ENUM: _VARINT,
-    FieldDescriptor.TYPE_SFIXED64: _FIXED64,
-    FieldDescriptor.TYPE_DOUBLE: _FIXED64,
-    FieldDescriptor.TYPE_STRING: _LENGTH_DELIMITED,
-}
-_EVENT_TAG = Events.EVENTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
-_FIELDS_BY_TAG = {field.number << 3 | _WIRE_TYPES[field.type]: field for field in Event.DESCRIPTOR.fields}
+_EVENT_TAG = Events.EVENTS_FIELD_NUMBER << 3 | WireType.LEN
+_FIELDS_BY_TAG = {field.number << 3 | WIRE_TYPES[field.type]: field for field in Event.DESCRIPTOR.fields}
 _NO_TAG = 0xFFFF
 
 # What a read of eight bytes at the last event's end needs.
@@ -93,11 +84,11 @@ class _Reader:
             here = np.flatnonzero(self._tags == tag)
             after_tag = self.at[here] + (1 if tag < 0x80 else 2)
             arrow_type = COLUMNS_BY_NAME[field.name].arrow_type
-            if wire_type == _LENGTH_DELIMITED:
+            if wire_type == WireType.LEN:
                 lengths, starts = self._varints(after_tag)
                 after = starts + lengths.view(np.int64)
                 array = self._texts(starts, after, here)
-            elif wire_type == _FIXED64:
+            elif wire_type == WireType.I64:
                 after = after_tag + 8
                 array = self._numbers(self._words("<i8")[after_tag].view(arrow_type.to_pandas_dtype()), here)
             else:

@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from argus_grpc.batches import joined
 from argus_grpc.errors import StoreUnavailable
 
 MAX_HELD_BYTES = 32 * 1024 * 1024
@@ -107,7 +108,7 @@ class Appender:
     def _commit(self, group: list[_Waiting]) -> None:
         first = self._last_sequence + 1
         try:
-            events = _join([waiting.events for waiting in group])
+            events = joined([waiting.events for waiting in group])
             sequences = range(first, first + events.num_rows)
             events = events.add_column(0, "sequence", pa.array(np.arange(first, sequences.stop)))
             self._insert(events)
@@ -136,11 +137,3 @@ class Appender:
             self._connection.execute("INSERT INTO events BY NAME SELECT * FROM batch")
         finally:
             self._connection.unregister("batch")
-
-
-def _join(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    if len(batches) == 1:
-        return batches[0]
-    tables = [pa.Table.from_batches([batch]) for batch in batches]
-    (joined,) = pa.concat_tables(tables, promote_options="default").combine_chunks().to_batches()
-    return joined

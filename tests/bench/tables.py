@@ -1,6 +1,7 @@
 """A report as tables, and on standard output."""
 
 import sys
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
@@ -48,9 +49,11 @@ def to_tables(report: Report, style: box.Box = box.MARKDOWN) -> dict[str, str]:
 
 
 def _speeds(report: Report, style: box.Box) -> Table:
-    table = _table(style, "What", "Peer")
-    for name in ("Peer's time", "Our time", "Our events/s", "Our speed over the peer's", "Target", "Met"):
-        table.add_column(name, justify="right")
+    table = _table(
+        style,
+        ["What", "Peer"],
+        ["Peer's time", "Our time", "Our events/s", "Our speed over the peer's", "Target", "Met"],
+    )
     for c in report.comparisons:
         speed = c.speed
         target = "–" if c.min_speed is None else f"≥ {c.min_speed:.1f} ×"
@@ -70,9 +73,7 @@ def _speeds(report: Report, style: box.Box) -> Table:
 
 
 def _waits(report: Report, style: box.Box) -> Table:
-    table = _table(style, "Latency, warm channel")
-    for name in ("Events in the store", "Time", "Target", "Met"):
-        table.add_column(name, justify="right")
+    table = _table(style, ["Latency, warm channel"], ["Events in the store", "Time", "Target", "Met"])
     for wait in report.waits:
         target = "–" if wait.max_s is None else f"< {wait.max_s * 1e3:.0f} ms"
         waited = _value(Spread.of(wait.seconds), "ms")
@@ -81,9 +82,9 @@ def _waits(report: Report, style: box.Box) -> Table:
 
 
 def _growths(report: Report, style: box.Box) -> Table:
-    table = _table(style, "Growth with the store")
-    for name in ("With fewer events", "With more", "Ratio", "Target", "Met"):
-        table.add_column(name, justify="right")
+    table = _table(
+        style, ["Growth with the store"], ["With fewer events", "With more", "Ratio", "Target", "Met"]
+    )
     for growth in report.growths:
         ratio = growth.ratio
         table.add_row(
@@ -98,11 +99,9 @@ def _growths(report: Report, style: box.Box) -> Table:
 
 
 def _scales(report: Report, style: box.Box) -> Table:
-    table = _table(style, "CSV export of so many events")
-    for name in ("Our time", "Our events/s", "COPY, ordered", "COPY, unordered"):
-        table.add_column(name, justify="right")
-    for name in ("server", "client", "COPY, ordered", "COPY, unordered"):
-        table.add_column(f"Peak: {name}", justify="right")
+    times = ["Our time", "Our events/s", "COPY, ordered", "COPY, unordered"]
+    peaks = [f"Peak: {name}" for name in ("server", "client", "COPY, ordered", "COPY, unordered")]
+    table = _table(style, ["CSV export of so many events"], [*times, *peaks])
     for scale in report.scales:
         programs = (scale.server, scale.client, scale.ordered, scale.unordered)
         table.add_row(
@@ -116,10 +115,13 @@ def _scales(report: Report, style: box.Box) -> Table:
     return table
 
 
-def _table(style: box.Box, *texts: str) -> Table:
+def _table(style: box.Box, texts: Iterable[str], figures: Iterable[str]) -> Table:
+    """A table without rows; columns of texts are on the left, figures end at the right."""
     table = Table(box=style)
-    for text in texts:
-        table.add_column(text)
+    for name in texts:
+        table.add_column(name)
+    for name in figures:
+        table.add_column(name, justify="right")
     return table
 
 
