@@ -237,6 +237,7 @@ class PlanExportResponse(message.Message):
     QUERY_FIELD_NUMBER: builtins.int
     COLUMNS_FIELD_NUMBER: builtins.int
     REDACTED_COLUMNS_FIELD_NUMBER: builtins.int
+    REMOVED_EVENTS_FIELD_NUMBER: builtins.int
     total_events: builtins.int
     """How many events match, exactly, at the watermark."""
     estimated_csv_bytes: builtins.int
@@ -245,6 +246,8 @@ class PlanExportResponse(message.Message):
     """About how many bytes a JSON or JSON Lines file of them would have, uncompressed."""
     watermark: builtins.int
     """The greatest committed sequence number; 0 for an empty store."""
+    removed_events: builtins.int
+    """How many events the store had once and has no more: those with sequence numbers from 1 to this one."""
     @builtins.property
     def first_timestamp(self) -> timestamp_pb2.Timestamp:
         """The earliest matching event's timestamp. Unset: none matches."""
@@ -277,10 +280,11 @@ class PlanExportResponse(message.Message):
         query: query_pb2.EventQuery | None = ...,
         columns: abc.Iterable[Column] | None = ...,
         redacted_columns: abc.Iterable[builtins.str] | None = ...,
+        removed_events: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["first_timestamp", b"first_timestamp", "last_timestamp", b"last_timestamp", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "estimated_csv_bytes", b"estimated_csv_bytes", "estimated_json_bytes", b"estimated_json_bytes", "first_timestamp", b"first_timestamp", "last_timestamp", b"last_timestamp", "query", b"query", "redacted_columns", b"redacted_columns", "total_events", b"total_events", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "estimated_csv_bytes", b"estimated_csv_bytes", "estimated_json_bytes", b"estimated_json_bytes", "first_timestamp", b"first_timestamp", "last_timestamp", b"last_timestamp", "query", b"query", "redacted_columns", b"redacted_columns", "removed_events", b"removed_events", "total_events", b"total_events", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,12 +309,13 @@ class StreamEventsRequest(message.Message):
     order: Order.ValueType
     """In which order. Unset: TIME."""
     follow: builtins.bool
-    """Whether to stay and send new matching events as they are committed. Not served yet: true is
-    refused with UNIMPLEMENTED.
+    """Whether to stay, after the snapshot's events, and send new matching ones as they are committed.
+    Refused with a limit.
     """
     resume_token: builtins.str
     """Where to go on: a token of an earlier call with the same query, columns and order. Encoding,
-    limit and max_batch_bytes may differ; a limit counts from the token on. Empty: from the start.
+    limit, follow and max_batch_bytes may differ; a limit counts from the token on. Empty: from the
+    start.
     """
     max_batch_bytes: builtins.int
     """About how many bytes a batch should have, 16 KiB to 2 MiB. A single larger event still comes,
@@ -404,16 +409,20 @@ class ExportHeader(message.Message):
     REDACTED_COLUMNS_FIELD_NUMBER: builtins.int
     SERVER_VERSION_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
+    REMOVED_EVENTS_FIELD_NUMBER: builtins.int
     export_id: builtins.str
     """A name for this export in logs and audit records, unique; a resumed one keeps it."""
     order: Order.ValueType
     """The order of the events, never ORDER_UNSPECIFIED."""
     watermark: builtins.int
     """The greatest sequence number that the export can hold. Pass it as the next export's
-    after_sequence to get just what has come since.
+    after_sequence to get just what has come since. A followed export goes beyond it; when it is
+    resumed, this is how far it had got.
     """
     total_events: builtins.int
-    """How many events this export has from its start to its end, exactly; a limit is counted in."""
+    """How many events this export has from its start to its end, exactly; a limit is counted in. Of a
+    followed export: how many up to the watermark.
+    """
     first_row: builtins.int
     """How many events of it came before this stream: 0, or what the resume token stands for."""
     resume_token: builtins.str
@@ -422,6 +431,10 @@ class ExportHeader(message.Message):
     """The server's version."""
     store_id: builtins.str
     """Names the store that the events are from: a watermark means nothing to another one."""
+    removed_events: builtins.int
+    """How many events the store had once and has no more, since it keeps events only for a time or only
+    the newest: those with sequence numbers from 1 to this one.
+    """
     @builtins.property
     def exported_at(self) -> timestamp_pb2.Timestamp:
         """When the export began; a resumed one keeps it."""
@@ -453,10 +466,11 @@ class ExportHeader(message.Message):
         redacted_columns: abc.Iterable[builtins.str] | None = ...,
         server_version: builtins.str = ...,
         store_id: builtins.str = ...,
+        removed_events: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["exported_at", b"exported_at", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "export_id", b"export_id", "exported_at", b"exported_at", "first_row", b"first_row", "order", b"order", "query", b"query", "redacted_columns", b"redacted_columns", "resume_token", b"resume_token", "server_version", b"server_version", "store_id", b"store_id", "total_events", b"total_events", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "export_id", b"export_id", "exported_at", b"exported_at", "first_row", b"first_row", "order", b"order", "query", b"query", "redacted_columns", b"redacted_columns", "removed_events", b"removed_events", "resume_token", b"resume_token", "server_version", b"server_version", "store_id", b"store_id", "total_events", b"total_events", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -515,19 +529,23 @@ class Progress(message.Message):
 
     ROWS_SENT_FIELD_NUMBER: builtins.int
     RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    WATERMARK_FIELD_NUMBER: builtins.int
     rows_sent: builtins.int
     """How many events have been sent, from the export's start."""
     resume_token: builtins.str
     """A token for this place."""
+    watermark: builtins.int
+    """All matching events with a sequence number up to this have been sent."""
     def __init__(
         self,
         *,
         rows_sent: builtins.int = ...,
         resume_token: builtins.str = ...,
+        watermark: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["resume_token", b"resume_token", "rows_sent", b"rows_sent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["resume_token", b"resume_token", "rows_sent", b"rows_sent", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -85,13 +85,19 @@ class ExportServiceServicer:
         Order: by (timestamp, sequence) or by sequence, as asked for; a total order either way.
         Snapshot: exactly the matching events whose sequence is at most the header's watermark,
         whatever is ingested meanwhile.
+        Follow: with `follow` set there is no summary. After the snapshot's events the stream stays open and
+        sends new matching events as they are committed, in the order of arrival, within half a second of
+        their commit; a progress message comes when the snapshot is through, and every few seconds while
+        there is nothing to send. No event is passed over: if some that were still to be sent are removed, the
+        stream ends with FAILED_PRECONDITION. To end it whole, cancel it, and call again with the last token
+        and without `follow`: what was under way is sent to its end, and then a summary.
         Resume: the header, every batch, a progress message and a TRUNCATED summary carry a token. The same
         request with the token yields exactly the rest, with the same watermark; first_row goes on
         counting.
 
         INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
         request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
-        since it began. UNIMPLEMENTED: follow.
+        since it began.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
         UNAVAILABLE: the server is going down; resume.
         """

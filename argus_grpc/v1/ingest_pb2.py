@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from argus_grpc.v1 import event_pb2 as argus__grpc_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61rgus_grpc/v1/ingest.proto\x12\rargus_grpc.v1\x1a\x19\x61rgus_grpc/v1/event.proto\"X\n\x13IngestEventsRequest\x12%\n\x04rows\x18\x01 \x01(\x0b\x32\x15.argus_grpc.v1.EventsH\x00\x12\x0f\n\x05\x61rrow\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"E\n\x14IngestEventsResponse\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x03\x12\x15\n\rlast_sequence\x18\x02 \x01(\x03\x32h\n\rIngestService\x12W\n\x0cIngestEvents\x12\".argus_grpc.v1.IngestEventsRequest\x1a#.argus_grpc.v1.IngestEventsResponseBD\n\x13\x64\x65v.argus.export.v1P\x01Z+argus.dev/export/argus_grpc/v1;argus_grpcv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61rgus_grpc/v1/ingest.proto\x12\rargus_grpc.v1\x1a\x19\x61rgus_grpc/v1/event.proto\"z\n\x13IngestEventsRequest\x12%\n\x04rows\x18\x01 \x01(\x0b\x32\x15.argus_grpc.v1.EventsH\x00\x12\x0f\n\x05\x61rrow\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x04 \x01(\tB\t\n\x07payload\"`\n\x14IngestEventsResponse\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x03\x12\x15\n\rlast_sequence\x18\x02 \x01(\x03\x12\x19\n\x11was_stored_before\x18\x03 \x01(\x08\x32h\n\rIngestService\x12W\n\x0cIngestEvents\x12\".argus_grpc.v1.IngestEventsRequest\x1a#.argus_grpc.v1.IngestEventsResponseBD\n\x13\x64\x65v.argus.export.v1P\x01Z+argus.dev/export/argus_grpc/v1;argus_grpcv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.argus.export.v1P\001Z+argus.dev/export/argus_grpc/v1;argus_grpcv1'
   _globals['_INGESTEVENTSREQUEST']._serialized_start=72
-  _globals['_INGESTEVENTSREQUEST']._serialized_end=160
-  _globals['_INGESTEVENTSRESPONSE']._serialized_start=162
-  _globals['_INGESTEVENTSRESPONSE']._serialized_end=231
-  _globals['_INGESTSERVICE']._serialized_start=233
-  _globals['_INGESTSERVICE']._serialized_end=337
+  _globals['_INGESTEVENTSREQUEST']._serialized_end=194
+  _globals['_INGESTEVENTSRESPONSE']._serialized_start=196
+  _globals['_INGESTEVENTSRESPONSE']._serialized_end=292
+  _globals['_INGESTSERVICE']._serialized_start=294
+  _globals['_INGESTSERVICE']._serialized_end=398
 # @@protoc_insertion_point(module_scope)

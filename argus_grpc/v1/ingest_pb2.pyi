@@ -27,6 +27,8 @@ class IngestEventsRequest(message.Message):
 
     ROWS_FIELD_NUMBER: builtins.int
     ARROW_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    BATCH_ID_FIELD_NUMBER: builtins.int
     arrow: builtins.bytes
     """As columns: much faster where an Arrow library is at hand. A complete Arrow IPC stream of one
     record batch or more, without compression of buffers; the events are their rows, in order.
@@ -42,6 +44,14 @@ class IngestEventsRequest(message.Message):
     batches, "arrow.COLUMN" for a column that is not known or has another type, and "arrow" for
     bytes that are not such a stream.
     """
+    source: builtins.str
+    """Who sends the batch: batch ids are unique within it. Often the events' own source. Needed with a
+    batch_id, and refused without one; up to 1,000 characters.
+    """
+    batch_id: builtins.str
+    """Names the batch, for it to be stored once however often it is sent; up to 200 characters. Empty:
+    it is stored each time.
+    """
     @builtins.property
     def rows(self) -> event_pb2.Events:
         """As messages. One event may take up to 3 MiB."""
@@ -51,10 +61,12 @@ class IngestEventsRequest(message.Message):
         *,
         rows: event_pb2.Events | None = ...,
         arrow: builtins.bytes = ...,
+        source: builtins.str = ...,
+        batch_id: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["arrow", b"arrow", "payload", b"payload", "rows", b"rows"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["arrow", b"arrow", "payload", b"payload", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["arrow", b"arrow", "batch_id", b"batch_id", "payload", b"payload", "rows", b"rows", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["rows", "arrow"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
@@ -68,18 +80,22 @@ class IngestEventsResponse(message.Message):
 
     FIRST_SEQUENCE_FIELD_NUMBER: builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: builtins.int
+    WAS_STORED_BEFORE_FIELD_NUMBER: builtins.int
     first_sequence: builtins.int
     """The sequence number of the batch's first event."""
     last_sequence: builtins.int
     """The sequence number of its last; they are consecutive."""
+    was_stored_before: builtins.bool
+    """Whether an earlier call had stored the batch, and this one nothing."""
     def __init__(
         self,
         *,
         first_sequence: builtins.int = ...,
         last_sequence: builtins.int = ...,
+        was_stored_before: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["first_sequence", b"first_sequence", "last_sequence", b"last_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "was_stored_before", b"was_stored_before"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -51,8 +51,17 @@ class IngestServiceServicer:
         in the order they came. The answer is sent when they are committed to disk: an acknowledged
         event survives the loss of the server's process.
 
-        INVALID_ARGUMENT names the first field that does not fit and its event's index in the batch,
-        and nothing of the batch is stored. A call without an answer may or may not have been stored.
+        A batch with a batch_id is stored once: sent again, with the same source and batch_id, it is not
+        stored again but answered with the sequence numbers that it was given then. The server keeps the
+        ids for the time it is set to (7 days by default), through restarts. A call without an answer may
+        or may not have been stored; with a batch_id it is safe to send again.
+
+        INVALID_ARGUMENT names the first field that does not fit and its event's index in the batch;
+        batch_id: it was used for a batch with another number of events.
+        RESOURCE_EXHAUSTED: more is being ingested than the server takes at a time (ingest_memory,
+        max_ingests), or its disk is full (disk_space); RetryInfo says when to send it again.
+        UNAVAILABLE: the server is going down; send it again.
+        After any of these nothing of the batch is stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
