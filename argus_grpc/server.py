@@ -58,7 +58,8 @@ class Server:
             self._threads,
             # First to last is outermost to innermost. The log is outermost, so that it sees how every
             # call ended and has made the request id that errors carry; errors stand around what
-            # raises them; only an export that has a slot can stall; the kind of method is changed next to it.
+            # raises them; only an export that has a slot can stall; what changes the kind of
+            # a method stands next to it.
             interceptors=[
                 AccessLog(),
                 DomainErrors(),

@@ -98,6 +98,7 @@ def _receive(request: Iterator[bytes]) -> bytes:
     try:
         return next(request)
     except (grpc.RpcError, StopIteration):
+        # The client has gone, or sends none.
         raise Cancelled from None
 
 

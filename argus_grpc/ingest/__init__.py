@@ -22,11 +22,11 @@ def ingest(
     """
     with admission.call() as call:
         request = receive()
-        call.hold(len(request))
+        call.received(len(request))
         with admission.decoding:
             if not is_wanted():
                 raise Cancelled
             events, batch_id = decode(request)
         del request
-        call.hold(events.get_total_buffer_size())
+        call.hold(events.nbytes)
         return store.append(events, batch_id)

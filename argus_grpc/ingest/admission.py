@@ -24,6 +24,7 @@ class Admission:
         self._calls = 0
         self._held_bytes = 0
         self._last_call_s = 0.0
+        self._last_request_bytes = 0
         # More at a time would be no faster, and what is decoded takes several times a request's bytes.
         self._decoders = threading.BoundedSemaphore(os.cpu_count() or 1)
 
@@ -34,15 +35,15 @@ class Admission:
 
     @contextmanager
     def call(self) -> Iterator["AdmittedCall"]:
-        """A place for one call, as long as it is held. Raises LimitReached if there is none."""
+        """A place for one call, as long as it is held, with the bytes that the last request had until those
+        of its own are known. Raises LimitReached if there is none."""
         began_s = time.monotonic()
+        call = AdmittedCall(self)
         with self._lock:
             if self._calls >= self._max_calls:
-                raise self._refusal("max_ingests", self._max_calls, "ingest calls at once")
-            if self._held_bytes >= self._max_bytes:
-                raise self._memory_refusal()
+                raise self._refusal("max_ingests", self._max_calls, "batches at once")
+            self._hold(call, self._last_request_bytes)
             self._calls += 1
-        call = AdmittedCall(self)
         try:
             yield call
         finally:
@@ -51,16 +52,12 @@ class Admission:
                 self._held_bytes -= call.held_bytes
                 self._last_call_s = time.monotonic() - began_s
 
-    def _hold(self, more_bytes: int, held_bytes: int) -> None:
-        """Lets a call that holds held_bytes hold so many more."""
-        with self._lock:
-            others_bytes = self._held_bytes - held_bytes
-            if others_bytes and self._held_bytes + more_bytes > self._max_bytes and more_bytes > 0:
-                raise self._memory_refusal()
-            self._held_bytes += more_bytes
-
-    def _memory_refusal(self) -> LimitReached:
-        return self._refusal("ingest_memory", self._max_bytes, "bytes of events on their way to the disk")
+    def _hold(self, call: "AdmittedCall", size_bytes: int) -> None:
+        others_bytes = self._held_bytes - call.held_bytes
+        if others_bytes and size_bytes > call.held_bytes and others_bytes + size_bytes > self._max_bytes:
+            raise self._refusal("ingest_memory", self._max_bytes, "bytes of events on their way to the disk")
+        self._held_bytes = others_bytes + size_bytes
+        call.held_bytes = size_bytes
 
     def _refusal(self, limit: str, value: int, of_what: str) -> LimitReached:
         # Those that are in now will have gone after about as long as the last one took.
@@ -75,7 +72,13 @@ class AdmittedCall:
         self._admission = admission
         self.held_bytes = 0
 
+    def received(self, size_bytes: int) -> None:
+        """The call's request has been received and has this size. Raises LimitReached if there is no room."""
+        with self._admission._lock:
+            self._admission._last_request_bytes = size_bytes
+            self._admission._hold(self, size_bytes)
+
     def hold(self, size_bytes: int) -> None:
         """From now on the call holds this much in all. Raises LimitReached if there is no room."""
-        self._admission._hold(size_bytes - self.held_bytes, self.held_bytes)
-        self.held_bytes = size_bytes
+        with self._admission._lock:
+            self._admission._hold(self, size_bytes)

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, TypeAlias
 
 import duckdb
 import numpy as np
@@ -47,17 +48,34 @@ class Appended:
     was_stored_before: bool = False
 
 
+class Undecoded(Protocol):
+    """A small batch that is decoded in the appender's thread with all others of its class that are committed
+    with it, since that costs more by the batch than by the event."""
+
+    @property
+    def num_rows(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    @classmethod
+    def decode_all(cls, waiting: Sequence[Self]) -> Sequence[pa.RecordBatch | Exception]:
+        """The events of each, or what is wrong with them."""
+
+
+Brought: TypeAlias = "pa.RecordBatch | Undecoded"
+
+
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     """A batch, and the answer to who brought it."""
 
-    events: pa.RecordBatch
+    brought: Brought
     batch_id: BatchId | None
     answer: "Future[Appended]" = field(default_factory=Future)
 
-    @property
-    def size_bytes(self) -> int:
-        return int(self.events.get_total_buffer_size())
+
+_New = tuple[_Waiting, pa.RecordBatch]
 
 
 class Appender:
@@ -98,7 +116,7 @@ class Appender:
         self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
         self._thread.start()
 
-    def append(self, events: pa.RecordBatch, batch_id: BatchId | None = None) -> Appended:
+    def append(self, events: Brought, batch_id: BatchId | None = None) -> Appended:
         """Stores events, at least one, whole or not at all; returns their sequences once committed.
 
         A batch with an id that was stored before is not stored again. Raises InvalidField if that had
@@ -120,7 +138,7 @@ class Appender:
                 if waiting.batch_id:
                     self._unanswered[waiting.batch_id] = waiting
                 self._waiting.append(waiting)
-                self._waiting_bytes += waiting.size_bytes
+                self._waiting_bytes += waiting.brought.nbytes
                 self._changed.notify()
                 return True
         wait([other.answer])
@@ -149,9 +167,9 @@ class Appender:
             self._began_s = time.monotonic()
             count = size_bytes = 0
             for waiting in self._waiting:
-                if count and size_bytes + waiting.size_bytes > self._timing.size_bytes:
+                if count and size_bytes + waiting.brought.nbytes > self._timing.size_bytes:
                     break
-                count, size_bytes = count + 1, size_bytes + waiting.size_bytes
+                count, size_bytes = count + 1, size_bytes + waiting.brought.nbytes
             group, self._waiting = self._waiting[:count], self._waiting[count:]
             self._waiting_bytes -= size_bytes
             self._was_alone = count == 1
@@ -160,7 +178,7 @@ class Appender:
     def _store(self, group: list[_Waiting]) -> None:
         """Answers each of them."""
         try:
-            new = self._answer_known(group)
+            new = self._decode(self._answer_known(group))
             if new:
                 self._disk.check()
                 self._commit(new)
@@ -181,28 +199,49 @@ class Appender:
             sequences = known.get(waiting.batch_id) if waiting.batch_id else None
             if sequences is None:
                 new.append(waiting)
-            elif waiting.batch_id and len(sequences) != waiting.events.num_rows:
+            elif waiting.batch_id and len(sequences) != waiting.brought.num_rows:
                 allowed = f"one that its source has not used yet: it was used for {len(sequences)} events"
                 self._answer(waiting, InvalidField("batch_id", waiting.batch_id.batch_id, allowed))
             else:
                 self._answer(waiting, Appended(sequences, was_stored_before=True))
         return new
 
-    def _commit(self, group: list[_Waiting]) -> None:
+    def _decode(self, group: list[_Waiting]) -> list[_New]:
+        """The events of each; answers those that are refused."""
+        events: dict[_Waiting, pa.RecordBatch | Exception] = {}
+        undecoded: dict[type[Any], list[_Waiting]] = {}
+        for waiting in group:
+            if isinstance(waiting.brought, pa.RecordBatch):
+                events[waiting] = waiting.brought
+            else:
+                undecoded.setdefault(type(waiting.brought), []).append(waiting)
+        for kind, members in undecoded.items():
+            decoded = kind.decode_all([waiting.brought for waiting in members])
+            events.update(zip(members, decoded, strict=True))
+        new = []
+        for waiting in group:
+            found = events[waiting]
+            if isinstance(found, Exception):
+                self._answer(waiting, found)
+            else:
+                new.append((waiting, found))
+        return new
+
+    def _commit(self, group: list[_New]) -> None:
         """Answers each of them; raises nothing that is about one of them."""
         first = self._last_sequence + 1
         appended = []
-        for waiting in group:
-            appended.append(Appended(range(first, first + waiting.events.num_rows)))
+        for _, events in group:
+            appended.append(Appended(range(first, first + events.num_rows)))
             first = appended[-1].sequences.stop
         sequences = range(self._last_sequence + 1, first)
         try:
-            events = joined([waiting.events for waiting in group])
+            events = joined([events for _, events in group])
             events = events.add_column(0, "sequence", pa.array(np.arange(sequences.start, sequences.stop)))
             named = self._batch_ids.to_rows(
                 {
                     waiting.batch_id: stored.sequences
-                    for waiting, stored in zip(group, appended, strict=True)
+                    for (waiting, _), stored in zip(group, appended, strict=True)
                     if waiting.batch_id
                 }
             )
@@ -217,7 +256,7 @@ class Appender:
         self._last_sequence = sequences[-1]
         self._batch_ids.committed(named)
         self._on_committed(events, sequences)
-        for waiting, stored in zip(group, appended, strict=True):
+        for (waiting, _), stored in zip(group, appended, strict=True):
             self._answer(waiting, stored)
 
     def _insert(
@@ -248,16 +287,16 @@ class Appender:
                     if self._changed.wait_for(lambda: self._is_closed, _REOPEN_EVERY_S):
                         raise
 
-    def _refuse(self, group: list[_Waiting], error: Exception) -> None:
+    def _refuse(self, group: list[_New], error: Exception) -> None:
         """Answers a group that could not be stored: with the error those that it is about."""
         if found := full_text(error):
             error = StoreFull(found)
         elif len(group) > 1:
             # Which of them it is about is found out by committing each alone.
-            for waiting in group:
-                self._commit([waiting])
+            for new in group:
+                self._commit([new])
             return
-        for waiting in group:
+        for waiting, _ in group:
             self._answer(waiting, error)
 
     def _answer(self, waiting: _Waiting, answer: Appended | Exception) -> None:

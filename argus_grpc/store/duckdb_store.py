@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from argus_grpc.errors import StoreUnavailable
-from argus_grpc.store.appender import DEFAULT_TIMING, Appended, Appender, CommitTiming
+from argus_grpc.store.appender import DEFAULT_TIMING, Appended, Appender, Brought, CommitTiming
 from argus_grpc.store.batch_ids import BatchId, BatchIds
 from argus_grpc.store.database import Database
 from argus_grpc.store.disk import DiskSpace
@@ -76,7 +76,7 @@ class DuckDbStore:
         """The greatest committed sequence; 0 while there is none. All below it are committed too."""
         return self._watermark
 
-    def append(self, events: pa.RecordBatch, batch_id: BatchId | None = None) -> Appended:
+    def append(self, events: Brought, batch_id: BatchId | None = None) -> Appended:
         """Stores events, whole or not at all, and returns the sequences they were given. A batch with an id
         is stored once: sent again, it gets the sequences that it was given then.
 
