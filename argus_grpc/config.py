@@ -62,7 +62,7 @@ class Config(BaseSettings):
     export_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
     max_ingests: int = Field(default=128, ge=1, le=10_000)
     ingest_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
-    commit_interval_s: float = Field(default=0.02, ge=0, le=10)
+    commit_interval_s: float = Field(default=0.05, ge=0, le=10)
     commit_size: ByteSize = Field(default=ByteSize(8 * MIB), ge=1)
     batch_id_lifetime_s: int = Field(default=7 * 24 * 3600, ge=60)
     disk_reserve: ByteSize = Field(default=ByteSize(128 * MIB), ge=0)

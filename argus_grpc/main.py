@@ -62,7 +62,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     type=float,
     metavar="SECONDS",
     help="How far apart commits begin while batches come from several clients; what comes between shares the"
-    " next one. [default: 0.02]",
+    " next one. [default: 0.05]",
 )
 @click.option(
     "--commit-size", metavar="SIZE", help="How much is committed at once without that wait. [default: 8MiB]"

@@ -73,6 +73,10 @@ class Server:
                 # Clients ping once a minute to notice a dead connection, also while a stream is quiet.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # Calls that wait to be taken up, unread. Beyond the default of 1,000 gRPC ends some with
+                # CANCELLED, which nobody sends again; refusals of ours say when to.
+                ("grpc.server.max_pending_requests", 10_000),
+                ("grpc.server.max_pending_requests_hard_limit", 10_000),
             ],
         )
         export_pb2_grpc.add_ExportServiceServicer_to_server(

@@ -33,7 +33,7 @@ class CommitTiming:
     """When what waits is committed: interval_s seconds after the last commit began, or at once when it
     has size_bytes. A batch that comes alone, after one that came alone, does not wait."""
 
-    interval_s: float = 0.02
+    interval_s: float = 0.05
     size_bytes: int = 8 * 1024 * 1024
 
 
