@@ -60,6 +60,12 @@ class Config(BaseSettings):
     insecure: bool = False
     max_exports: int = Field(default=128, ge=1, le=10_000)
     export_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
+    max_ingests: int = Field(default=128, ge=1, le=10_000)
+    ingest_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
+    commit_interval_s: float = Field(default=0.05, ge=0, le=10)
+    commit_size: ByteSize = Field(default=ByteSize(8 * MIB), ge=1)
+    batch_id_lifetime_s: int = Field(default=7 * 24 * 3600, ge=60)
+    disk_reserve: ByteSize = Field(default=ByteSize(128 * MIB), ge=0)
     stall_timeout_s: float = Field(default=300.0, gt=0)
     memory_limit: ByteSize = Field(default=ByteSize(96 * MIB), ge=64 * MIB)
     token_key: str | None = Field(default=None, min_length=32)

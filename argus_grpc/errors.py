@@ -32,13 +32,28 @@ class EventsRemoved(ArgusError):
         super().__init__("events of this export have been removed since it began; start it anew")
 
 
-class LimitReached(ArgusError):
-    """A limit of the service is reached; the same call may do after retry_after_s."""
+class Exhausted(ArgusError):
+    """There is no more of something for now; the same call may do after retry_after_s."""
+
+    def __init__(self, what: str, description: str, retry_after_s: float) -> None:
+        super().__init__(f"{what}: {description}")
+        self.what = what
+        self.retry_after_s = retry_after_s
+
+
+class LimitReached(Exhausted):
+    """A limit of the service is reached."""
 
     def __init__(self, limit: str, value: int, of_what: str, retry_after_s: float) -> None:
-        super().__init__(f"{limit}: the limit of {value} {of_what} is reached; try again later")
-        self.limit = limit
-        self.retry_after_s = retry_after_s
+        super().__init__(limit, f"the limit of {value} {of_what} is reached; try again later", retry_after_s)
+
+
+class StoreFull(Exhausted):
+    """The database's disk has no room for a batch."""
+
+    def __init__(self, found: str) -> None:
+        description = f"the database's disk is full ({found}); nothing of the batch was stored"
+        super().__init__("disk_space", description, retry_after_s=5.0)
 
 
 class NotServed(ArgusError):

@@ -47,6 +47,38 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="What running exports share for events on their way, beside DuckDB's own. [default: 64MiB]",
 )
 @click.option(
+    "--max-ingests",
+    type=int,
+    metavar="N",
+    help="How many batches may be on their way to the disk at once. [default: 128]",
+)
+@click.option(
+    "--ingest-memory",
+    metavar="SIZE",
+    help="How much they may hold together; more is refused for the time being. [default: 64MiB]",
+)
+@click.option(
+    "--commit-interval-s",
+    type=float,
+    metavar="SECONDS",
+    help="How far apart commits begin while batches come from several clients; what comes between shares the"
+    " next one. [default: 0.05]",
+)
+@click.option(
+    "--commit-size", metavar="SIZE", help="How much is committed at once without that wait. [default: 8MiB]"
+)
+@click.option(
+    "--batch-id-lifetime-s",
+    type=int,
+    metavar="SECONDS",
+    help="How long a batch that is sent again is known by its id. [default: 604800, 7 days]",
+)
+@click.option(
+    "--disk-reserve",
+    metavar="SIZE",
+    help="Batches are refused when no more than this is free on the database's disk. [default: 128MiB]",
+)
+@click.option(
     "--stall-timeout-s",
     type=float,
     metavar="SECONDS",

@@ -10,12 +10,14 @@ from grpc_reflection.v1alpha import reflection
 from argus_grpc.config import Config
 from argus_grpc.errors import StoreUnavailable
 from argus_grpc.export import MemoryBudget
+from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.access_log import AccessLog
 from argus_grpc.interceptors.domain_errors import DomainErrors
 from argus_grpc.interceptors.export_slots import ExportSlots
 from argus_grpc.interceptors.stalls import StallGuard
+from argus_grpc.interceptors.unread_requests import UnreadRequests
 from argus_grpc.service import ExportService, IngestService
-from argus_grpc.store import DuckDbStore
+from argus_grpc.store import CommitTiming, DuckDbStore
 from argus_grpc.tokens import TokenMaker
 from argus_grpc.v1 import export_pb2, export_pb2_grpc, ingest_pb2, ingest_pb2_grpc
 
@@ -24,7 +26,7 @@ _SERVICES = (
     ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
 )
 
-# Threads beyond those that exports can take, for the other calls: health, plans, ingest.
+# Threads beyond those that exports and ingests can take, for the other calls: health, plans, refusals.
 _THREADS_FOR_OTHER_CALLS = 16
 
 
@@ -36,33 +38,51 @@ class Server:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._store = DuckDbStore(config.db, memory_limit_bytes=config.memory_limit)
+        self._store = DuckDbStore(
+            config.db,
+            memory_limit_bytes=config.memory_limit,
+            batch_id_lifetime_s=config.batch_id_lifetime_s,
+            disk_reserve_bytes=config.disk_reserve,
+            commit_timing=CommitTiming(config.commit_interval_s, config.commit_size),
+        )
         key = config.token_key.encode() if config.token_key else self._store.random_bytes("resume_token_key")
         tokens = TokenMaker(key, config.token_lifetime_s)
         budget = MemoryBudget(config.export_memory)
+        admission = Admission(config.max_ingests, config.ingest_memory)
 
         self._threads = ThreadPoolExecutor(
-            config.max_exports + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
+            config.max_exports + config.max_ingests + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
         )
         self._stalls = StallGuard(config.stall_timeout_s)
         self._grpc = grpc.server(
             self._threads,
             # First to last is outermost to innermost. The log is outermost, so that it sees how every
             # call ended and has made the request id that errors carry; errors stand around what
-            # raises them; only an export that has a slot can stall.
-            interceptors=[AccessLog(), DomainErrors(), ExportSlots(config.max_exports), self._stalls],
+            # raises them; only an export that has a slot can stall; what changes the kind of
+            # a method stands next to it.
+            interceptors=[
+                AccessLog(),
+                DomainErrors(),
+                ExportSlots(config.max_exports),
+                self._stalls,
+                UnreadRequests(),
+            ],
             options=[
                 # Two servers on one port would each get some of the calls.
                 ("grpc.so_reuseport", 0),
                 # Clients ping once a minute to notice a dead connection, also while a stream is quiet.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # Calls that wait to be taken up, unread. Beyond the default of 1,000 gRPC ends some with
+                # CANCELLED, which nobody sends again; refusals of ours say when to.
+                ("grpc.server.max_pending_requests", 10_000),
+                ("grpc.server.max_pending_requests_hard_limit", 10_000),
             ],
         )
         export_pb2_grpc.add_ExportServiceServicer_to_server(
             ExportService(self._store, tokens, budget), self._grpc
         )
-        ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store), self._grpc)
+        ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store, admission), self._grpc)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(

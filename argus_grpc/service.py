@@ -7,9 +7,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from argus_grpc.columns import COLUMNS, choose_columns
 from argus_grpc.encode import encode_batch
-from argus_grpc.errors import InvalidField, NotServed
+from argus_grpc.errors import Cancelled, InvalidField, NotServed
 from argus_grpc.export import Export, ExportRequest, MemoryBudget
-from argus_grpc.ingest import ingest_arrow, ingest_rows
+from argus_grpc.ingest import Admission, ingest
 from argus_grpc.plan import plan_export
 from argus_grpc.query import check_query
 from argus_grpc.store import DuckDbStore
@@ -27,7 +27,7 @@ from argus_grpc.v1.export_pb2 import (
     StreamEventsResponse,
 )
 from argus_grpc.v1.export_pb2_grpc import ExportServiceServicer
-from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
+from argus_grpc.v1.ingest_pb2 import IngestEventsResponse
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceServicer
 from argus_grpc.version import VERSION
 
@@ -78,17 +78,28 @@ class ExportService(ExportServiceServicer):
 
 
 class IngestService(IngestServiceServicer):
-    def __init__(self, store: DuckDbStore) -> None:
+    def __init__(self, store: DuckDbStore, admission: Admission) -> None:
         self._store = store
+        self._admission = admission
 
-    def IngestEvents(
-        self, request: IngestEventsRequest, context: grpc.ServicerContext
+    # Its request has not been received yet: see UnreadRequests.
+    def IngestEvents(  # type: ignore[override]
+        self, request: Iterator[bytes], context: grpc.ServicerContext
     ) -> IngestEventsResponse:
-        if request.HasField("arrow"):
-            sequences = ingest_arrow(self._store, request.arrow)
-        else:
-            sequences = ingest_rows(self._store, request.rows)
-        return IngestEventsResponse(first_sequence=sequences[0], last_sequence=sequences[-1])
+        stored = ingest(self._store, self._admission, lambda: _receive(request), context.is_active)
+        return IngestEventsResponse(
+            first_sequence=stored.sequences[0],
+            last_sequence=stored.sequences[-1],
+            was_stored_before=stored.was_stored_before,
+        )
+
+
+def _receive(request: Iterator[bytes]) -> bytes:
+    try:
+        return next(request)
+    except (grpc.RpcError, StopIteration):
+        # The client has gone, or sends none.
+        raise Cancelled from None
 
 
 def _to_export_request(request: StreamEventsRequest) -> ExportRequest:

@@ -49,9 +49,9 @@ def _precondition(type_: str, subject: str) -> Callable[[errors.ArgusError], lis
     return details
 
 
-def _limit(error: errors.ArgusError) -> list[Message]:
-    assert isinstance(error, errors.LimitReached)
-    violation = QuotaFailure.Violation(subject=error.limit, description=str(error))
+def _exhausted(error: errors.ArgusError) -> list[Message]:
+    assert isinstance(error, errors.Exhausted)
+    violation = QuotaFailure.Violation(subject=error.what, description=str(error))
     retry_delay = Duration()
     retry_delay.FromMilliseconds(round(error.retry_after_s * 1000))
     return [QuotaFailure(violations=[violation]), RetryInfo(retry_delay=retry_delay)]
@@ -72,7 +72,8 @@ _TABLE: Mapping[type[errors.ArgusError], _Row] = {
         "EVENTS_REMOVED",
         _precondition("EVENTS_REMOVED", "events"),
     ),
-    errors.LimitReached: (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED", _limit),
+    errors.LimitReached: (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED", _exhausted),
+    errors.StoreFull: (Code.RESOURCE_EXHAUSTED, "STORE_FULL", _exhausted),
     errors.NotServed: (Code.UNIMPLEMENTED, "NOT_SERVED", _no_details),
     errors.Cancelled: (Code.CANCELLED, "CANCELLED", _no_details),
     errors.StoreUnavailable: (Code.UNAVAILABLE, "STORE_UNAVAILABLE", _no_details),

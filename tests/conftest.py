@@ -58,7 +58,7 @@ class RunningServer:
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a plain SQL query on the server's database: an oracle."""
-        with self.server._store._connection.cursor() as cursor:
+        with self.server._store._database.cursor() as cursor:
             return cursor.execute(query).fetchall()
 
 

@@ -1,28 +1,32 @@
 """Batches of events → the store, whole or not at all."""
 
-from argus_grpc.errors import InvalidField
-from argus_grpc.ingest import arrow, rows
-from argus_grpc.ingest.checks import MAX_EVENT_BYTES, check
-from argus_grpc.store import DuckDbStore
-from argus_grpc.v1.event_pb2 import Events
+from collections.abc import Callable
 
-__all__ = ["MAX_EVENT_BYTES", "ingest_arrow", "ingest_rows"]
+from argus_grpc.errors import Cancelled
+from argus_grpc.ingest.admission import Admission
+from argus_grpc.ingest.checks import MAX_EVENT_BYTES
+from argus_grpc.ingest.request import decode
+from argus_grpc.store import Appended, DuckDbStore
+
+__all__ = ["MAX_EVENT_BYTES", "Admission", "ingest"]
 
 
-def ingest_rows(store: DuckDbStore, events: Events) -> range:
-    """Stores events and returns the sequences they were given; on return they are on disk.
+def ingest(
+    store: DuckDbStore, admission: Admission, receive: Callable[[], bytes], is_wanted: Callable[[], bool]
+) -> Appended:
+    """Stores the events of the IngestEventsRequest that `receive` gives; on return they are on disk.
 
-    Raises InvalidField, naming the first event and field that does not fit; nothing is stored then.
+    Raises LimitReached when there is too much under way, InvalidField, naming the first event and field that
+    does not fit, and Cancelled if nobody wants the answer any more before the request is decoded; after that
+    it is stored all the same. What else is raised, Appender.append says.
     """
-    if not events.events:
-        raise InvalidField("rows.events", "an empty list", "at least one event")
-    batch = rows.to_batch(events)
-    check(batch, rows.path)
-    return store.append(batch)
-
-
-def ingest_arrow(store: DuckDbStore, stream: bytes) -> range:
-    """Stores the events of an Arrow IPC stream, as ingest_rows does."""
-    batch = arrow.to_batch(stream)
-    check(batch, arrow.path)
-    return store.append(batch)
+    with admission.call() as call:
+        request = receive()
+        call.received(len(request))
+        with admission.decoding:
+            if not is_wanted():
+                raise Cancelled
+            events, batch_id = decode(request)
+        del request
+        call.hold(events.nbytes)
+        return store.append(events, batch_id)

@@ -31,15 +31,18 @@ def path(place: int, field: str) -> str:
     return f"rows.events[{place}]{'.' if field else ''}{field}"
 
 
-def to_batch(rows: Events) -> pa.RecordBatch:
-    """The events as stored columns, those that are set in any event.
+def to_batch(data: bytes) -> pa.RecordBatch:
+    """The events of an Events message, at least one, as stored columns, those that are set in any event.
+
+    `data` is what protobuf made of a parsed message, or several such one after the other.
 
     Raises InvalidField, naming the first event that is over MAX_EVENT_BYTES or has a sequence.
     """
-    reader = _Reader(rows.SerializeToString())
+    reader = _Reader(data)
     sizes_bytes = reader.ends - reader.at
     columns = dict(reader.columns())
     if not reader.has_read_all():
+        rows = Events.FromString(data)
         sizes_bytes = np.array([event.ByteSize() for event in rows.events])
         rows.DiscardUnknownFields()
         reader = _Reader(rows.SerializeToString())

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import grpc
 
 # The type stubs have parameters here that the class itself does not have.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
 class CallInterceptor(grpc.ServerInterceptor):
@@ -27,12 +27,12 @@ class CallInterceptor(grpc.ServerInterceptor):
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], _Handler],
+        continuation: Callable[[grpc.HandlerCallDetails], Handler],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler:
+    ) -> Handler:
         handler = continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or handler.request_streaming:
+        if handler is None or handler.stream_stream:
             return handler
         serializers = {
             "request_deserializer": handler.request_deserializer,
@@ -46,13 +46,16 @@ class CallInterceptor(grpc.ServerInterceptor):
 
             return grpc.unary_stream_rpc_method_handler(stream, **serializers)
 
-        unary_behavior = handler.unary_unary
+        # A method that reads its request itself: see UnreadRequests.
+        unary_behavior = handler.stream_unary or handler.unary_unary
         assert unary_behavior is not None
 
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
             with self.around(method, context):
                 return unary_behavior(request, context)
 
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(unary, **serializers)
         return grpc.unary_unary_rpc_method_handler(unary, **serializers)
 
 

@@ -1,36 +1,81 @@
 """Batches from many threads → the events table, all that wait in one commit."""
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, TypeAlias
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import structlog
 
 from argus_grpc.batches import joined
-from argus_grpc.errors import StoreUnavailable
-
-MAX_HELD_BYTES = 32 * 1024 * 1024
-"""About how much the batches may have that wait or are being committed; who brings more waits."""
+from argus_grpc.errors import InvalidField, StoreFull, StoreUnavailable
+from argus_grpc.store.batch_ids import BatchId, BatchIds
+from argus_grpc.store.database import Database
+from argus_grpc.store.disk import DiskSpace, full_text
 
 _ROW_GROUP_EVENTS = 122_880
 """What DuckDB stores together."""
 
+_REOPEN_EVERY_S = 1.0
+
+_log = structlog.get_logger()
+
 OnCommitted = Callable[[pa.RecordBatch, range], None]
+
+
+@dataclass(frozen=True)
+class CommitTiming:
+    """When what waits is committed: interval_s seconds after the last commit began, or at once when it
+    has size_bytes. A batch that comes alone, after one that came alone, does not wait."""
+
+    interval_s: float = 0.05
+    size_bytes: int = 8 * 1024 * 1024
+
+
+DEFAULT_TIMING = CommitTiming()
+
+
+@dataclass(frozen=True)
+class Appended:
+    """The sequences of a batch, and whether an earlier call had stored it."""
+
+    sequences: range
+    was_stored_before: bool = False
+
+
+class Undecoded(Protocol):
+    """A small batch that is decoded in the appender's thread with all others of its class that are committed
+    with it, since that costs more by the batch than by the event."""
+
+    @property
+    def num_rows(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    @classmethod
+    def decode_all(cls, waiting: Sequence[Self]) -> Sequence[pa.RecordBatch | Exception]:
+        """The events of each, or what is wrong with them."""
+
+
+Brought: TypeAlias = "pa.RecordBatch | Undecoded"
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     """A batch, and the answer to who brought it."""
 
-    events: pa.RecordBatch
-    sequences: "Future[range]" = field(default_factory=Future)
+    brought: Brought
+    batch_id: BatchId | None
+    answer: "Future[Appended]" = field(default_factory=Future)
 
-    @property
-    def size_bytes(self) -> int:
-        return int(self.events.get_total_buffer_size())
+
+_New = tuple[_Waiting, pa.RecordBatch]
 
 
 class Appender:
@@ -40,100 +85,232 @@ class Appender:
     many costs little more than a commit of one. It runs in a thread of its own, since DuckDB's
     allocators keep memory for every thread that writes.
 
-    connection: its own, which it closes.
-    last_sequence: the greatest sequence that the table has; 0: none.
+    last_sequence: the greatest sequence that was given; 0: none.
     on_committed: called in the appender's thread for each commit, in order, with all its events (the
         columns that any of them has set, and sequence) and their sequences, before anyone is told. It must
         not raise.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, last_sequence: int, on_committed: OnCommitted
+        self,
+        database: Database,
+        disk: DiskSpace,
+        batch_ids: BatchIds,
+        last_sequence: int,
+        on_committed: OnCommitted,
+        timing: CommitTiming = DEFAULT_TIMING,
     ) -> None:
-        self._connection = connection
+        self._database = database
+        self._disk = disk
+        self._batch_ids = batch_ids
         self._last_sequence = last_sequence
         self._on_committed = on_committed
+        self._timing = timing
         self._waiting: list[_Waiting] = []
-        self._held_bytes = 0
+        self._waiting_bytes = 0
+        self._unanswered: dict[BatchId, _Waiting] = {}
+        self._began_s = -timing.interval_s
+        self._was_alone = True
         self._is_closed = False
-        lock = threading.Lock()
-        self._has_work = threading.Condition(lock)
-        self._has_room = threading.Condition(lock)
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="appender", daemon=True)
         self._thread.start()
 
-    def append(self, events: pa.RecordBatch) -> range:
+    def append(self, events: Brought, batch_id: BatchId | None = None) -> Appended:
         """Stores events, at least one, whole or not at all; returns their sequences once committed.
 
-        Raises StoreUnavailable after close, and what DuckDB raises for these events.
+        A batch with an id that was stored before is not stored again. Raises InvalidField if that had
+        another number of events, StoreFull, StoreUnavailable after close, and what DuckDB raises for these
+        events; then they are not stored.
         """
-        waiting = _Waiting(events)
-        size_bytes = waiting.size_bytes
-        with self._has_room:
-            self._has_room.wait_for(
-                lambda: (
-                    self._is_closed or not self._held_bytes or self._held_bytes + size_bytes <= MAX_HELD_BYTES
-                )
-            )
+        waiting = _Waiting(events, batch_id)
+        while not self._enqueue(waiting):
+            pass
+        return waiting.answer.result()
+
+    def _enqueue(self, waiting: _Waiting) -> bool:
+        """False: another call had brought the same batch; it is answered now."""
+        with self._changed:
             if self._is_closed:
                 raise StoreUnavailable("the database is closing")
-            self._waiting.append(waiting)
-            self._held_bytes += size_bytes
-            self._has_work.notify()
-        return waiting.sequences.result()
+            other = self._unanswered.get(waiting.batch_id) if waiting.batch_id else None
+            if other is None:
+                if waiting.batch_id:
+                    self._unanswered[waiting.batch_id] = waiting
+                self._waiting.append(waiting)
+                self._waiting_bytes += waiting.brought.nbytes
+                self._changed.notify()
+                return True
+        wait([other.answer])
+        return False
 
     def close(self) -> None:
         """Commits what waits, and ends."""
-        with self._has_work:
+        with self._changed:
             self._is_closed = True
-            self._has_work.notify()
-            self._has_room.notify_all()
+            self._changed.notify()
         self._thread.join()
-        self._connection.close()
 
     def _run(self) -> None:
-        while group := self._take_all():
-            self._commit(group)
-            with self._has_room:
-                self._held_bytes -= sum(waiting.size_bytes for waiting in group)
-                self._has_room.notify_all()
+        while group := self._take():
+            self._store(group)
 
-    def _take_all(self) -> list[_Waiting]:
-        """What waits, once something does; nothing after close."""
-        with self._has_work:
-            self._has_work.wait_for(lambda: self._waiting or self._is_closed)
-            group, self._waiting = self._waiting, []
+    def _take(self) -> list[_Waiting]:
+        """What is to be committed next, once it is time; nothing after close."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            if not self._was_alone:
+                self._changed.wait_for(
+                    lambda: self._is_closed or self._waiting_bytes >= self._timing.size_bytes,
+                    self._began_s + self._timing.interval_s - time.monotonic(),
+                )
+            self._began_s = time.monotonic()
+            count = size_bytes = 0
+            for waiting in self._waiting:
+                if count and size_bytes + waiting.brought.nbytes > self._timing.size_bytes:
+                    break
+                count, size_bytes = count + 1, size_bytes + waiting.brought.nbytes
+            group, self._waiting = self._waiting[:count], self._waiting[count:]
+            self._waiting_bytes -= size_bytes
+            self._was_alone = count == 1
         return group
 
-    def _commit(self, group: list[_Waiting]) -> None:
-        first = self._last_sequence + 1
+    def _store(self, group: list[_Waiting]) -> None:
+        """Answers each of them."""
         try:
-            events = joined([waiting.events for waiting in group])
-            sequences = range(first, first + events.num_rows)
-            events = events.add_column(0, "sequence", pa.array(np.arange(first, sequences.stop)))
-            self._insert(events)
+            new = self._decode(self._answer_known(group))
+            if new:
+                self._disk.check()
+                self._commit(new)
         except Exception as error:
-            if len(group) == 1:
-                group[0].sequences.set_exception(error)
-                return
-            # Which of them it is about is found out by committing each alone.
             for waiting in group:
-                self._commit([waiting])
-            return
-        self._last_sequence = sequences[-1]
-        self._on_committed(events, sequences)
-        for waiting in group:
-            end = first + waiting.events.num_rows
-            waiting.sequences.set_result(range(first, end))
-            first = end
+                if not waiting.answer.done():
+                    self._answer(waiting, error)
+        self._remove_old_ids()
 
-    def _insert(self, events: pa.RecordBatch) -> None:
+    def _answer_known(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Answers those that were stored before; returns the others."""
+        ids = [waiting.batch_id for waiting in group if waiting.batch_id]
+        if not ids:
+            return group
+        known = self._database.read(lambda connection: self._batch_ids.find(connection, ids))
+        new = []
+        for waiting in group:
+            sequences = known.get(waiting.batch_id) if waiting.batch_id else None
+            if sequences is None:
+                new.append(waiting)
+            elif waiting.batch_id and len(sequences) != waiting.brought.num_rows:
+                allowed = f"one that its source has not used yet: it was used for {len(sequences)} events"
+                self._answer(waiting, InvalidField("batch_id", waiting.batch_id.batch_id, allowed))
+            else:
+                self._answer(waiting, Appended(sequences, was_stored_before=True))
+        return new
+
+    def _decode(self, group: list[_Waiting]) -> list[_New]:
+        """The events of each; answers those that are refused."""
+        events: dict[_Waiting, pa.RecordBatch | Exception] = {}
+        undecoded: dict[type[Any], list[_Waiting]] = {}
+        for waiting in group:
+            if isinstance(waiting.brought, pa.RecordBatch):
+                events[waiting] = waiting.brought
+            else:
+                undecoded.setdefault(type(waiting.brought), []).append(waiting)
+        for kind, members in undecoded.items():
+            decoded = kind.decode_all([waiting.brought for waiting in members])
+            events.update(zip(members, decoded, strict=True))
+        new = []
+        for waiting in group:
+            found = events[waiting]
+            if isinstance(found, Exception):
+                self._answer(waiting, found)
+            else:
+                new.append((waiting, found))
+        return new
+
+    def _commit(self, group: list[_New]) -> None:
+        """Answers each of them; raises nothing that is about one of them."""
+        first = self._last_sequence + 1
+        appended = []
+        for _, events in group:
+            appended.append(Appended(range(first, first + events.num_rows)))
+            first = appended[-1].sequences.stop
+        sequences = range(self._last_sequence + 1, first)
+        try:
+            events = joined([events for _, events in group])
+            events = events.add_column(0, "sequence", pa.array(np.arange(sequences.start, sequences.stop)))
+            named = self._batch_ids.to_rows(
+                {
+                    waiting.batch_id: stored.sequences
+                    for (waiting, _), stored in zip(group, appended, strict=True)
+                    if waiting.batch_id
+                }
+            )
+            with self._database.cursor() as connection:
+                self._insert(connection, events, named)
+        except Exception as error:
+            if not self._are_stored(sequences):
+                self._refuse(group, error)
+                return
+            # The transaction was written, then DuckDB failed at what it does after one.
+            _log.warning("committed_despite_error", error=str(error))
+        self._last_sequence = sequences[-1]
+        self._batch_ids.committed(named)
+        self._on_committed(events, sequences)
+        for (waiting, _), stored in zip(group, appended, strict=True):
+            self._answer(waiting, stored)
+
+    def _insert(
+        self, connection: duckdb.DuckDBPyConnection, events: pa.RecordBatch, named: pa.RecordBatch
+    ) -> None:
         # `batch` is what the SQL below reads. Each of DuckDB's threads takes a record batch at a time, so
         # these are whole row groups: those that are not full a checkpoint makes anew.
         starts = range(0, events.num_rows, _ROW_GROUP_EVENTS)
         batch = pa.Table.from_batches([events.slice(start, _ROW_GROUP_EVENTS) for start in starts])
-        self._connection.register("batch", batch)
+        connection.begin()
+        connection.register("batch", batch)
+        connection.execute("INSERT INTO events BY NAME SELECT * FROM batch")
+        self._batch_ids.insert(connection, named)
+        connection.commit()
+
+    def _are_stored(self, sequences: range) -> bool:
+        """Whether they are in the file, which after a failed commit nothing else can say."""
+        query = "SELECT count(*) FROM events WHERE sequence >= ?"
+        while True:
+            try:
+                row = self._database.read(
+                    lambda connection: connection.execute(query, [sequences.start]).fetchone()
+                )
+                return row == (len(sequences),)
+            except (duckdb.Error, StoreUnavailable):
+                _log.exception("database_unreadable")
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._is_closed, _REOPEN_EVERY_S):
+                        raise
+
+    def _refuse(self, group: list[_New], error: Exception) -> None:
+        """Answers a group that could not be stored: with the error those that it is about."""
+        if found := full_text(error):
+            error = StoreFull(found)
+        elif len(group) > 1:
+            # Which of them it is about is found out by committing each alone.
+            for new in group:
+                self._commit([new])
+            return
+        for waiting, _ in group:
+            self._answer(waiting, error)
+
+    def _answer(self, waiting: _Waiting, answer: Appended | Exception) -> None:
+        if waiting.batch_id:
+            with self._changed:
+                del self._unanswered[waiting.batch_id]
+        if isinstance(answer, Appended):
+            waiting.answer.set_result(answer)
+        else:
+            waiting.answer.set_exception(answer)
+
+    def _remove_old_ids(self) -> None:
         try:
-            self._connection.execute("INSERT INTO events BY NAME SELECT * FROM batch")
-        finally:
-            self._connection.unregister("batch")
+            with self._database.cursor() as connection:
+                self._batch_ids.remove_old(connection)
+        except (duckdb.Error, StoreUnavailable):
+            _log.exception("batch_ids_not_removed")

@@ -11,12 +11,16 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from argus_grpc.errors import StoreUnavailable
-from argus_grpc.store.appender import Appender
+from argus_grpc.store.appender import DEFAULT_TIMING, Appended, Appender, Brought, CommitTiming
+from argus_grpc.store.batch_ids import BatchId, BatchIds
+from argus_grpc.store.database import Database
+from argus_grpc.store.disk import DiskSpace
 from argus_grpc.store.schema import create_or_upgrade
 from argus_grpc.store.selection import Selection
 from argus_grpc.v1.export_pb2 import Order
 
 READER_THREADS = 4
+DEFAULT_BATCH_ID_LIFETIME_S = 7 * 24 * 3600
 
 # A checkpoint writes the last row group anew, a hundred thousand events of it on average. DuckDB's own
 # threshold of 16 MiB has that done for every eighty thousand events that came in small commits.
@@ -33,48 +37,54 @@ class DuckDbStore:
     Safe for use by many threads. Raises StoreUnavailable if the file cannot be opened.
     """
 
-    def __init__(self, path: Path, memory_limit_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        memory_limit_bytes: int,
+        batch_id_lifetime_s: float = DEFAULT_BATCH_ID_LIFETIME_S,
+        disk_reserve_bytes: int = 0,
+        commit_timing: CommitTiming = DEFAULT_TIMING,
+    ) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = duckdb.connect(
-                path,
-                config={
-                    "memory_limit": f"{memory_limit_bytes}B",
-                    "checkpoint_threshold": f"{_CHECKPOINT_THRESHOLD_BYTES}B",
-                    "storage_compatibility_version": _STORAGE_VERSION,
-                    # Reads sort by themselves, and unordered inserts use all cores.
-                    "preserve_insertion_order": False,
-                },
-            )
-            create_or_upgrade(self._connection)
-        except (duckdb.Error, OSError) as error:
-            raise StoreUnavailable(f"cannot open the database {path}: {error}") from error
+        except OSError as error:
+            raise StoreUnavailable(f"cannot make the database's folder {path.parent}: {error}") from error
+        self._database = Database(lambda: _open(path, memory_limit_bytes))
         self._write_lock = threading.Lock()
         # All reads run in a few threads: what DuckDB's allocators keep for every thread that ever
         # ran a query came to 5 MB, which a hundred calls would make half a gigabyte.
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
-        row = self._connection.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
+        query = "SELECT coalesce(max(sequence), 0) FROM events"
+        row = self._database.read(lambda connection: connection.execute(query).fetchone())
         assert row is not None
         self._watermark = int(row[0])
         self.store_id = self.random_bytes("store_id")[:8].hex()
         """Names this store, wherever its file is moved: sequences mean nothing to another one."""
         # The first compilation loads the compiler, half a second that no caller should wait.
         ibis.to_sql(ibis.table({"sequence": "int64"}, name="events"), dialect="duckdb")
-        self._appender = Appender(self._connection.cursor(), self._watermark, self._on_committed)
+        self._appender = Appender(
+            self._database,
+            DiskSpace(path.parent, disk_reserve_bytes),
+            BatchIds(self._database, batch_id_lifetime_s),
+            self._watermark,
+            self._on_committed,
+            commit_timing,
+        )
 
     @property
     def watermark(self) -> int:
         """The greatest committed sequence; 0 while there is none. All below it are committed too."""
         return self._watermark
 
-    def append(self, events: pa.RecordBatch) -> range:
-        """Stores events, whole or not at all, and returns the sequences they were given.
+    def append(self, events: Brought, batch_id: BatchId | None = None) -> Appended:
+        """Stores events, whole or not at all, and returns the sequences they were given. A batch with an id
+        is stored once: sent again, it gets the sequences that it was given then.
 
         `events`, at least one, has columns of the stored schema, without sequence; those that are
         missing are NULL. On return they are on disk. What several threads bring at a time is committed
-        together, yet each batch is stored or refused by itself.
+        together, yet each batch is stored or refused by itself: see Appender.append.
         """
-        return self._appender.append(events)
+        return self._appender.append(events, batch_id)
 
     def _on_committed(self, _events: pa.RecordBatch, sequences: range) -> None:
         """All that is committed passes here, in order, before those who brought it are told."""
@@ -84,16 +94,18 @@ class DuckDbStore:
         """Opens the events of an expression over the events table, those up to the watermark, for
         reading."""
         sql = str(ibis.to_sql(matching, dialect="duckdb"))
-        return Selection(self._connection.cursor(), self._readers, sql, watermark, order)
+        return Selection(self._database, self._readers, sql, watermark, order)
 
     def random_bytes(self, name: str) -> bytes:
         """32 random bytes kept with the database under a name; made when first asked for."""
-        with self._write_lock:
-            self._connection.execute(
-                "INSERT INTO argus_random VALUES (?, ?) ON CONFLICT DO NOTHING",
-                [name, secrets.token_bytes(32)],
-            )
-            row = self._connection.execute("SELECT bytes FROM argus_random WHERE name = ?", [name]).fetchone()
+        with self._write_lock, self._database.cursor() as connection:
+            query = "SELECT bytes FROM argus_random WHERE name = ?"
+            row = connection.execute(query, [name]).fetchone()
+            if row is None:
+                made = secrets.token_bytes(32)
+                row = connection.execute(
+                    "INSERT INTO argus_random VALUES (?, ?) RETURNING bytes", [name, made]
+                ).fetchone()
         assert row is not None
         return bytes(row[0])
 
@@ -101,5 +113,22 @@ class DuckDbStore:
         """Closes the database, after what is under way."""
         self._appender.close()
         self._readers.shutdown()
-        with self._write_lock:
-            self._connection.close()
+        self._database.close()
+
+
+def _open(path: Path, memory_limit_bytes: int) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(
+            path,
+            config={
+                "memory_limit": f"{memory_limit_bytes}B",
+                "checkpoint_threshold": f"{_CHECKPOINT_THRESHOLD_BYTES}B",
+                "storage_compatibility_version": _STORAGE_VERSION,
+                # Reads sort by themselves, and unordered inserts use all cores.
+                "preserve_insertion_order": False,
+            },
+        )
+        create_or_upgrade(connection)
+    except (duckdb.Error, OSError) as error:
+        raise StoreUnavailable(f"cannot open the database {path}: {error}") from error
+    return connection

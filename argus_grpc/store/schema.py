@@ -1,10 +1,13 @@
 """The database's tables, made from the columns of the schema."""
 
+import hashlib
+
 import duckdb
 import pyarrow as pa
 
 from argus_grpc.columns import COLUMNS, EVENT_TYPE_NAMES
 from argus_grpc.errors import StoreUnavailable
+from argus_grpc.store import batch_ids
 from argus_grpc.v1.export_pb2 import ColumnType
 
 _SQL_TYPES = {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
@@ -21,6 +24,7 @@ def create_or_upgrade(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS argus_random (name VARCHAR PRIMARY KEY, bytes BLOB NOT NULL)"
     )
+    connection.execute(batch_ids.CREATE_TABLE)
 
     found = dict(
         connection.execute(
@@ -34,7 +38,13 @@ def create_or_upgrade(connection: duckdb.DuckDBPyConnection) -> None:
             )
     for name in wanted.keys() - found.keys():
         connection.execute(f'ALTER TABLE events ADD COLUMN "{name}" {wanted[name]}')
-    connection.execute(_readable_view())
+    # Only when it is another one: a database on a full disk can be opened and read.
+    view = _readable_view()
+    digest = hashlib.sha256(view.encode()).hexdigest()
+    made = connection.execute("SELECT comment FROM duckdb_views() WHERE view_name = 'events_readable'")
+    if made.fetchone() != (digest,):
+        connection.execute(view)
+        connection.execute(f"COMMENT ON VIEW events_readable IS '{digest}'")
 
 
 def _readable_view() -> str:

@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from argus_grpc.errors import Cancelled
 from argus_grpc.ordering import OrderedWindow
+from argus_grpc.store.database import Database
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.windows import SEQUENCE_SPAN, cut_windows, position, split_position
 
@@ -43,20 +44,21 @@ class Selection:
 
     def __init__(
         self,
-        cursor: duckdb.DuckDBPyConnection,
+        database: Database,
         readers: Executor,
         matching_sql: str,
         watermark: int,
         order: "Order.ValueType",
     ) -> None:
         """Reads in the threads of `readers`."""
-        self._cursor = cursor
+        self._database = database
         self._readers = readers
         self._matching = sqlglot.parse_one(matching_sql, read="duckdb", into=exp.Select).subquery("matching")
         self._watermark = watermark
         self._order = order
         self._lock = threading.Lock()
-        self._cancelled = self._closed = False
+        self._cancelled = False
+        self._running: duckdb.DuckDBPyConnection | None = None
         self._ahead: Future[OrderedWindow | None] | None = None
 
     def __enter__(self) -> Self:
@@ -69,16 +71,13 @@ class Selection:
         if self._ahead is not None and not self._ahead.cancel():
             self.cancel()
             wait([self._ahead])
-        with self._lock:
-            self._closed = True
-        self._cursor.close()
 
     def cancel(self) -> None:
         """Stops the running read, if any; it and all later ones raise Cancelled."""
         with self._lock:
             self._cancelled = True
-            if not self._closed:
-                self._cursor.interrupt()
+            if self._running is not None:
+                self._running.interrupt()
 
     def extent(self) -> Extent:
         select = exp.select("count(*)", "min(timestamp)", "max(timestamp)").where(self._up_to_watermark)
@@ -191,12 +190,23 @@ class Selection:
         return self._run(select, lambda found: found.to_arrow_reader(row_count).read_all())
 
     def _run(self, select: exp.Select, fetch: Callable[[duckdb.DuckDBPyRelation], _T]) -> _T:
-        if self._cancelled:
-            raise Cancelled
+        # sql(), since execute() copies the rows once more in DuckDB 2; values as literals, since bound ones
+        # make sql() twenty times slower in DuckDB 1.5.
+        sql = select.sql("duckdb")
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> _T:
+            with self._lock:
+                if self._cancelled:
+                    raise Cancelled
+                self._running = cursor
+            try:
+                return fetch(cursor.sql(sql))
+            finally:
+                with self._lock:
+                    self._running = None
+
         try:
-            # sql(), since execute() copies the rows once more in DuckDB 2; values as literals, since
-            # bound ones make sql() twenty times slower in DuckDB 1.5.
-            return fetch(self._cursor.sql(select.sql("duckdb")))
+            return self._database.read(read)
         except (duckdb.Error, pa.ArrowException):
             # An interruption comes as an error of DuckDB or, in the middle of a read, of Arrow.
             if self._cancelled:

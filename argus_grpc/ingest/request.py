@@ -1,0 +1,93 @@
+"""The bytes of a request → checked events and the batch's id."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Self
+
+import pyarrow as pa
+from google.protobuf.message import DecodeError
+
+from argus_grpc.errors import InvalidField
+from argus_grpc.ingest import arrow, rows
+from argus_grpc.ingest.checks import check
+from argus_grpc.store import BatchId, Brought
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
+
+MAX_SOURCE_CHARACTERS = 1_000
+MAX_BATCH_ID_CHARACTERS = 200
+
+
+SMALL_BYTES = 64 * 1024
+"""Up to this, decoding costs more by the request than by the event."""
+
+
+def decode(request: bytes) -> tuple[Brought, BatchId | None]:
+    """The events, decoded or, of a small request, to be decoded with others; and the id, if there is one.
+
+    Raises InvalidField, naming the first event and field that does not fit.
+    """
+    try:
+        message = IngestEventsRequest.FromString(request)
+    except DecodeError:
+        allowed = "an IngestEventsRequest, its texts in UTF-8"
+        raise InvalidField("payload", f"a message of {len(request)} bytes", allowed) from None
+    batch_id = _batch_id(message)
+    if message.HasField("arrow"):
+        events = arrow.to_batch(message.arrow)
+        check(events, arrow.path)
+        return events, batch_id
+    if not message.rows.events:
+        raise InvalidField("rows.events", "an empty list", "at least one event")
+    small = SmallRows(len(message.rows.events), message.rows.SerializeToString())
+    return small if len(request) <= SMALL_BYTES else small.decode(), batch_id
+
+
+@dataclass(frozen=True)
+class SmallRows:
+    """Event messages as bytes, which are decoded with those of other requests."""
+
+    num_rows: int
+    events: bytes
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.events)
+
+    def decode(self) -> pa.RecordBatch:
+        batch = rows.to_batch(self.events)
+        check(batch, rows.path)
+        return batch
+
+    @classmethod
+    def decode_all(cls, waiting: Sequence[Self]) -> list[pa.RecordBatch | InvalidField]:
+        """The events of each, or what does not fit."""
+        try:
+            # Messages that follow one another are one with the events of all.
+            num_rows = sum(small.num_rows for small in waiting)
+            batch = cls(num_rows, b"".join(small.events for small in waiting)).decode()
+        except InvalidField as refusal:
+            # Which of them it is about, and the place in that, is found out by halves.
+            if len(waiting) == 1:
+                return [refusal]
+            half = len(waiting) // 2
+            return cls.decode_all(waiting[:half]) + cls.decode_all(waiting[half:])
+        ends = accumulate(small.num_rows for small in waiting)
+        return [
+            batch.slice(end - small.num_rows, small.num_rows)
+            for end, small in zip(ends, waiting, strict=True)
+        ]
+
+
+def _batch_id(message: IngestEventsRequest) -> BatchId | None:
+    for field, value, limit in (
+        ("source", message.source, MAX_SOURCE_CHARACTERS),
+        ("batch_id", message.batch_id, MAX_BATCH_ID_CHARACTERS),
+    ):
+        if len(value) > limit:
+            raise InvalidField(field, value, f"at most {limit} characters")
+    if message.source and not message.batch_id:
+        raise InvalidField("batch_id", None, "a value, since source is set; or neither")
+    if message.batch_id and not message.source:
+        raise InvalidField("source", None, "a value, since batch_id is set; or neither")
+    return BatchId(message.source, message.batch_id) if message.batch_id else None

@@ -1,0 +1,84 @@
+"""One open DuckDB file, opened again when DuckDB has given it up."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import duckdb
+import structlog
+
+_T = TypeVar("_T")
+_log = structlog.get_logger()
+
+
+class Database:
+    """Gives cursors of a database to many threads, each for a short while.
+
+    After a failed write of its own, such as a checkpoint on a full disk, DuckDB refuses everything
+    ("the database has been invalidated") until the file is opened again. All that was committed is in
+    the file, so that is done here, by whoever comes next, as soon as no cursor is in use.
+
+    open_: opens it; called again each time DuckDB has given it up.
+    """
+
+    def __init__(self, open_: Callable[[], duckdb.DuckDBPyConnection]) -> None:
+        self._open = open_
+        self._connection: duckdb.DuckDBPyConnection | None = open_()
+        self._in_use = 0
+        self._is_given_up = False
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for this thread alone. Whoever has one must not ask for another.
+
+        Raises what opening the database again raises, and tries that anew at the next call.
+        """
+        with self._changed:
+            if self._is_given_up:
+                self._changed.wait_for(lambda: not self._in_use)
+            if self._is_given_up or self._connection is None:
+                self._open_again()
+            cursor = self._usable.cursor()
+            self._in_use += 1
+        try:
+            yield cursor
+        except duckdb.FatalException:
+            self._is_given_up = True
+            raise
+        finally:
+            cursor.close()
+            with self._changed:
+                self._in_use -= 1
+                self._changed.notify_all()
+
+    def read(self, read: Callable[[duckdb.DuckDBPyConnection], _T]) -> _T:
+        """What `read` returns for a cursor; it is called once more if DuckDB had given the database up."""
+        try:
+            with self.cursor() as cursor:
+                return read(cursor)
+        except duckdb.FatalException:
+            with self.cursor() as cursor:
+                return read(cursor)
+
+    def close(self) -> None:
+        """Closes it, once no cursor is in use."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._in_use)
+            if self._connection is not None:
+                self._connection.close()
+
+    @property
+    def _usable(self) -> duckdb.DuckDBPyConnection:
+        assert self._connection is not None
+        return self._connection
+
+    def _open_again(self) -> None:
+        # DuckDB gives out the same instance while a connection to it is open.
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._connection = self._open()
+        self._is_given_up = False
+        _log.warning("database_opened_again")

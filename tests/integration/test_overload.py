@@ -1,0 +1,116 @@
+"""More than the server takes at a time: refused by name and with a time, before memory grows."""
+
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import grpc
+import pytest
+
+from argus_grpc.errors import LimitReached
+from argus_grpc.ingest.admission import Admission
+from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
+from tests.ingesting import NO_RETRIES, exhausted, numbered_batch
+from tests.processes import peak_bytes, server_process
+
+pytestmark = pytest.mark.duckdb
+
+MIB = 1024 * 1024
+
+
+def test_calls_and_bytes_are_bounded_and_given_back() -> None:
+    admission = Admission(max_calls=3, max_bytes=100)
+    with admission.call() as first, admission.call() as second:
+        first.received(60)
+        second.received(40)
+        with pytest.raises(LimitReached, match="ingest_memory: the limit of 100 bytes"), admission.call():
+            pass
+        with pytest.raises(LimitReached, match="ingest_memory"):
+            second.hold(41)
+        second.received(20)
+        with admission.call() as third:
+            third.received(10)
+            with pytest.raises(LimitReached, match="max_ingests: the limit of 3 batches"), admission.call():
+                pass
+    with admission.call() as alone:
+        alone.received(100)
+
+
+def test_one_that_is_larger_than_all_has_its_turn_alone() -> None:
+    admission = Admission(max_calls=3, max_bytes=100)
+    with admission.call() as large:
+        large.received(1_000)
+        large.hold(5_000)
+        with pytest.raises(LimitReached, match="ingest_memory"), admission.call():
+            pass
+    with admission.call() as small:
+        small.received(1)
+        with pytest.raises(LimitReached, match="ingest_memory"), admission.call() as large:
+            large.received(1_000)
+
+
+class Flood:
+    """Clients that each send one batch after the other, and again those that were refused, with their ids."""
+
+    def __init__(self, address: str, clients: int, batches: int, text: str, rows: int) -> None:
+        self._address = address
+        self._clients = clients
+        self._batches = batches
+        self._text = text
+        self._rows = rows
+        self._lock = threading.Lock()
+        self.refused_by: set[str] = set()
+        self.refusals = 0
+
+    def send_all(self) -> None:
+        with ThreadPoolExecutor(self._clients) as threads:
+            list(threads.map(self._send_some, range(self._clients)))
+
+    def _send_some(self, client: int) -> None:
+        with grpc.insecure_channel(self._address, options=NO_RETRIES) as channel:
+            stub = IngestServiceStub(channel)
+            for number in range(self._batches):
+                batch = numbered_batch(f"client-{client}", number, self._rows, self._text)
+                while (retry_after_s := self._refused(stub, batch)) is not None:
+                    time.sleep(retry_after_s)
+
+    def _refused(self, stub: IngestServiceStub, batch: object) -> float | None:
+        try:
+            stub.IngestEvents(batch)  # type: ignore[arg-type]
+        except grpc.RpcError as error:
+            limit, retry_after_s = exhausted(error)
+            with self._lock:
+                self.refused_by.add(limit)
+                self.refusals += 1
+            return retry_after_s
+        return None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_flood_is_refused_before_memory_grows_and_stored_in_the_end(tmp_path: Path) -> None:
+    database = tmp_path / "events.duckdb"
+    clients, batches, rows = 48, 2, 50
+    flags = ("--ingest-memory", "8MiB", "--max-ingests", "16")
+    with server_process(database, *flags) as server:
+        # What DuckDB takes for as many bytes that come calmly.
+        Flood(server.address, 2, clients * batches // 2, "x" * 20_000, rows).send_all()
+        status = Path(f"/proc/{server.process.pid}/status")
+        before = peak_bytes(status)
+        flood = Flood(server.address, clients, batches, "x" * 20_000, rows)
+        flood.send_all()
+        growth = peak_bytes(status) - before
+        assert server.stop() == 0
+    assert flood.refused_by <= {"ingest_memory", "max_ingests"}
+    assert flood.refusals
+    # A batch that is received, decoded and committed takes several times its size, which is 1 MiB.
+    # What gRPC keeps for a connection comes to some.
+    assert growth <= clients * 4 * MIB
+    with duckdb.connect(database, read_only=True) as connection:
+        counts = connection.execute(
+            "SELECT count(*), count(DISTINCT (source, thread_id, duration_ns)) FROM events"
+        ).fetchone()
+    # The calm clients have names of the others, and only more batches.
+    assert counts == ((clients * batches + 2 * (clients * batches // 2 - batches)) * rows,) * 2
