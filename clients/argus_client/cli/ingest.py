@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from argus_client.cli.options import GroupedCommand, option, server_option
 from argus_client.client import ExportClient
-from argus_client.ingest import IngestResult, Send, ingest
+from argus_client.ingest import IngestResult, Send, ingest, with_ids
 from argus_client.query import EVENT_TYPE_CODES
 from argus_client.sources import EventSource, open_source
 from argus_grpc.v1.event_pb2 import EventType
@@ -43,7 +43,7 @@ def ingest_command(files: tuple[Path, ...], source: str | None, jfr: str | None,
     """
     sources = [open_source(path, source, jfr=jfr) for path in files]
     with ExportClient(server) as client:
-        ingest_sources(sources, client.ingest_events)
+        ingest_sources(sources, client.send_batch)
 
 
 def ingest_sources(sources: list[EventSource], send: Send) -> None:
@@ -81,7 +81,7 @@ def _ingest_source(
         bar.update(task, completed=source.fraction, events=result.events)
 
     with source:
-        show(ingest(source, send, on_progress=show))
+        show(ingest(with_ids(source.batches()), send, on_progress=show))
 
 
 def report(results: dict[EventSource, IngestResult]) -> Iterator[str]:
