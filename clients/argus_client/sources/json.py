@@ -7,7 +7,7 @@ from typing import Any
 import ijson
 
 from argus_client.errors import SourceError
-from argus_client.sources.inputs import Input
+from argus_client.sources.inputs import HEAD_BYTES, Input
 from argus_client.sources.objects import ObjectReader, shown
 from argus_client.sources.source import MessageSource
 from argus_grpc.v1.event_pb2 import Event
@@ -39,6 +39,7 @@ class JsonSource(MessageSource):
     def __init__(self, input: Input, source: str | None) -> None:
         """source: for all events; None: each event's own, else the input's."""
         super().__init__(input)
+        self._may_have_events = _EVENTS.search(input.head) is not None or len(input.head) == HEAD_BYTES
         self._objects = ObjectReader(input.name, source, input.default_source)
 
     def _read(self) -> Generator[Event]:
@@ -55,5 +56,5 @@ class JsonSource(MessageSource):
                 raise SourceError(f"{self.name} is cut off after event {number:,}: {error}") from error
             except ijson.JSONError as error:
                 raise SourceError(f"{self.name}, after event {number:,}: is not JSON: {error}") from error
-        if not number and not _EVENTS.search(self._input.head):
+        if not number and not self._may_have_events:
             raise SourceError(f'{self.name} has no "events", as a JSON export has')
