@@ -151,23 +151,32 @@ class CsvSource(EventSource):
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
     def _parse(self, block: bytes, columns: tuple[str, ...], line: int) -> pa.RecordBatch:
-        def refuse_row(row: pacsv.InvalidRow) -> NoReturn:
-            told = f"has {row.actual_columns} fields where the header has {row.expected_columns}"
-            self._refuse(line + _line_of(block, row.number - 1), told)
+        bad_rows: list[pacsv.InvalidRow] = []
+
+        def keep(row: pacsv.InvalidRow) -> str:
+            bad_rows.append(row)
+            return "error"
 
         wanted = [name for name in columns if name != "sequence" and (name != "source" or not self._source)]
-        table = pacsv.read_csv(
-            pa.BufferReader(block),
-            pacsv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=columns),
-            pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse_row),
-            pacsv.ConvertOptions(
-                include_columns=wanted,
-                column_types=dict.fromkeys(columns, pa.binary()),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
+        try:
+            table = pacsv.read_csv(
+                pa.BufferReader(block),
+                pacsv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=columns),
+                pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep),
+                pacsv.ConvertOptions(
+                    include_columns=wanted,
+                    column_types=dict.fromkeys(columns, pa.binary()),
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowInvalid:
+            if not bad_rows:
+                raise
+            bad = bad_rows[0]
+            told = f"has {bad.actual_columns} fields where the header has {bad.expected_columns}"
+            self._refuse(line + _line_of(block, bad.number - 1), told)
         (batch,) = table.combine_chunks().to_batches()
         return batch
 
