@@ -40,21 +40,20 @@ def write(tmp_path: Path) -> Write:
 
 
 def read(path: Path, source: str | None = None) -> list[Event]:
-    """The events as a server would read them from what is sent."""
+    """The events, which must be those that are sent."""
     with open_source(path, source) as opened:
-        batches = [batch.request.arrow for batch in opened.batches()]
+        read_events = list(opened)
         assert opened.fraction == 1
         assert not opened.skipped
-    rows = [row for stream in batches for row in pa.ipc.open_stream(stream).read_all().to_pylist()]
-    return [to_event(row) for row in rows]
+        batches = [batch.request.arrow for batch in opened.batches()]
+    sent = [to_event(row) for stream in batches for row in pa.ipc.open_stream(stream).read_all().to_pylist()]
+    assert [str(event) for event in sent] == [str(event) for event in read_events]
+    return read_events
 
 
 def to_event(row: dict[str, Any]) -> Event:
     values = {name: value for name, value in row.items() if value is not None}
-    if isinstance(values["timestamp"], int):
-        return Event(**values)
-    values["timestamp"] = values["timestamp"].value
-    return Event(**values)
+    return Event(**values | {"timestamp": values["timestamp"].value})
 
 
 def rendered(

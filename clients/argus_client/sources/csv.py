@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import BinaryIO, NoReturn
@@ -76,6 +76,14 @@ class CsvSource(EventSource):
 
     def batches(self) -> Iterator[Batch]:
         return arrow_batches(self._tables())
+
+    def _read(self) -> Generator[Event]:
+        for table in self._tables():
+            names = table.schema.names
+            # Python's own instants are no finer than microseconds.
+            ns = table["timestamp"].view(pa.int64())
+            rows = table.set_column(names.index("timestamp"), "timestamp", ns).to_pylist()
+            yield from (Event(**{k: v for k, v in row.items() if v is not None}) for row in rows)
 
     def _tables(self) -> Iterator[pa.RecordBatch]:
         self.guards_removed = 0

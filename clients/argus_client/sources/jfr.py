@@ -10,7 +10,7 @@ from argus_client.sources.jfr_events import END, JFR_TYPES, START
 from argus_client.sources.jfr_file import Recording, check_chunks
 from argus_client.sources.jfr_jvm import ENVIRONMENT, JVM, source_of_jvm
 from argus_client.sources.jfr_program import find_jfr
-from argus_client.sources.source import MessageSource
+from argus_client.sources.source import EventSource
 from argus_grpc.v1.event_pb2 import Event
 
 # The recording's own book-keeping: `jfr summary` counts it, but no JVM event is in it.
@@ -67,7 +67,7 @@ def _with_lifetime(end: Event, start_ns: int) -> Event:
     return end
 
 
-class JfrSource(MessageSource):
+class JfrSource(EventSource):
     """A recording. Its fraction goes by the number of events that `jfr summary` counts.
 
     Events come in two runs of jfr, first the types that carry no stack and then those that do:

@@ -9,7 +9,7 @@ import ijson
 from argus_client.errors import SourceError
 from argus_client.sources.inputs import HEAD_BYTES, Input
 from argus_client.sources.objects import ObjectReader, shown
-from argus_client.sources.source import MessageSource
+from argus_client.sources.source import EventSource
 from argus_grpc.v1.event_pb2 import Event
 
 # A document's first key; jq and others may have sorted them.
@@ -36,7 +36,7 @@ class _Object:
         self.members.append((key, value))
 
 
-class JsonSource(MessageSource):
+class JsonSource(EventSource):
     """A JSON export. What the document says beside its events is passed over."""
 
     def __init__(self, input: Input, source: str | None) -> None:
@@ -54,7 +54,9 @@ class JsonSource(MessageSource):
                     if not isinstance(item, _Object):
                         self._objects.refuse(place, f"is not a JSON object but {shown(item)}")
                     yield self._objects.to_event(item.members, place)
-            except ijson.IncompleteJSONError as error:
-                raise SourceError(f"{self.name} is cut off after event {number:,}: {error}") from error
             except ijson.JSONError as error:
-                raise SourceError(f"{self.name}, after event {number:,}: is not JSON: {error}") from error
+                # The rest of the message shows a piece of the document.
+                why = str(error).partition("\n")[0]
+                raise SourceError(
+                    f"{self.name} is cut off or no JSON, after event {number:,}: {why}"
+                ) from error

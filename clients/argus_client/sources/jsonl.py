@@ -1,12 +1,13 @@
 """Our own JSON Lines exports, read back."""
 
 import json
+import re
 from collections.abc import Generator
 from typing import NoReturn
 
 from argus_client.sources.inputs import Input
-from argus_client.sources.objects import ObjectReader, shown
-from argus_client.sources.source import MessageSource
+from argus_client.sources.objects import FIELDS, ObjectReader, shown
+from argus_client.sources.source import EventSource
 from argus_grpc.v1.event_pb2 import Event
 
 MAX_LINE_BYTES = 32 * 1024 * 1024
@@ -14,18 +15,24 @@ MAX_LINE_BYTES = 32 * 1024 * 1024
 JSON makes of its text."""
 
 _METADATA_KEY = "_metadata"
+_FIRST_KEY = re.compile(rb'\s*\{[ \t]*(?:"(?P<key>\w*)"|["}])')
+_FIRST_KEYS = frozenset(key.encode() for key in (_METADATA_KEY, *FIELDS))
 
 
 def looks_like(input: Input) -> bool:
-    """Whether the content is JSON Lines: it begins with an object's first key. An empty one is the
-    export of no events, if its name says so."""
+    """Whether the content is JSON Lines of ours: it begins with an object whose first key is one that
+    events have, or metadata. If the name says so, any object will do, and nothing: an export of no
+    events."""
+    is_named_so = input.ending in (".jsonl", ".ndjson")
     if not input.head:
-        return input.ending in (".jsonl", ".ndjson")
-    start = input.head.lstrip()
-    return start.startswith(b"{") and start[1:].lstrip(b" \t")[:1] in (b'"', b"}")
+        return is_named_so
+    first_key = _FIRST_KEY.match(input.head)
+    if first_key is None:
+        return False
+    return is_named_so or first_key["key"] in _FIRST_KEYS
 
 
-class JsonLinesSource(MessageSource):
+class JsonLinesSource(EventSource):
     """A JSON Lines export: an object a line. A first line {"_metadata": {…}} and empty lines are passed
     over."""
 

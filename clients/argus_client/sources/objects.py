@@ -92,9 +92,10 @@ _PARSERS: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
         FieldDescriptor.TYPE_SFIXED64: parse_instant,
     }
 )
-_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = MappingProxyType(
+FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = MappingProxyType(
     {field.json_name: (field.name, _PARSERS[field.type]) for field in Event.DESCRIPTOR.fields}
 )
+"""The name and the reader of each member, by its key."""
 
 
 class ObjectReader:
@@ -114,13 +115,13 @@ class ObjectReader:
         values: dict[str, Any] = {}
         seen: set[str] = set()
         for key, value in pairs:
-            if key not in _FIELDS:
-                known = ", ".join(_FIELDS)
+            if key not in FIELDS:
+                known = ", ".join(FIELDS)
                 self.refuse(place, f"has the key {shown(key)}, which no event has; keys: {known}")
             if key in seen:
                 self.refuse(place, f"has the key {shown(key)} twice")
             seen.add(key)
-            name, parse = _FIELDS[key]
+            name, parse = FIELDS[key]
             if value is None or name == "sequence":
                 continue
             try:
@@ -128,7 +129,7 @@ class ObjectReader:
             except ValueError as error:
                 self.refuse(place, f"{key}: {shown(value)} is not allowed; allowed: {error}", error)
         for key in ("timestamp", "eventType"):
-            if _FIELDS[key][0] not in values:
+            if FIELDS[key][0] not in values:
                 self.refuse(place, f"has no {key}, which every event needs")
         if self._source is not None:
             values["source"] = self._source

@@ -12,10 +12,10 @@ from argus_grpc.v1.event_pb2 import Event
 
 
 class EventSource(ABC):
-    """The events of one file or of standard input, read as they are asked for, in its own order, which
-    need not be the order of time.
+    """The events of one file or of standard input, read as they are asked for: iterating yields Event
+    messages without a sequence, in the file's own order, which need not be the order of time.
 
-    path: the file, of the name `name`; its size is size_bytes, None if it is not known.
+    path: the file, which messages call `name`; its size is size_bytes, None if it is not known.
     skipped: events that it has and that are not kept, by the name of their type.
     guards_removed: how many texts have lost the ' that the formula guard of --excel gave them.
 
@@ -27,6 +27,7 @@ class EventSource(ABC):
         self._input = input
         self.skipped: Counter[str] = Counter()
         self.guards_removed = 0
+        self._reading: Generator[Event] | None = None
 
     @property
     def path(self) -> Path:
@@ -46,11 +47,21 @@ class EventSource(ABC):
         return self._input.fraction
 
     @abstractmethod
-    def batches(self) -> Iterator[Batch]:
-        """The events from the first one on, in batches to send. The same content gives the same."""
+    def _read(self) -> Generator[Event]:
+        """Yields the events, from the first one on."""
 
-    def close(self) -> None:  # noqa: B027 - most have nothing to stop
+    def batches(self) -> Iterator[Batch]:
+        """The events, from the first one on, in batches to send; the same content gives the same."""
+        return message_batches(self)
+
+    def __iter__(self) -> Iterator[Event]:
+        self._stop_reading()
+        self._reading = self._read()
+        return self._reading
+
+    def close(self) -> None:
         """Stops reading, and any program that reads for us. May be called again."""
+        self._stop_reading()
 
     def __enter__(self) -> Self:
         return self
@@ -58,27 +69,7 @@ class EventSource(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-
-class MessageSource(EventSource):
-    """One that is read event by event: iterating yields Event messages without a sequence."""
-
-    def __init__(self, input: Input) -> None:
-        super().__init__(input)
-        self._reading: Generator[Event] | None = None
-
-    @abstractmethod
-    def _read(self) -> Generator[Event]:
-        """Yields the events, from the first one on."""
-
-    def __iter__(self) -> Iterator[Event]:
-        self.close()
-        self._reading = self._read()
-        return self._reading
-
-    def batches(self) -> Iterator[Batch]:
-        return message_batches(self)
-
-    def close(self) -> None:
+    def _stop_reading(self) -> None:
         if self._reading is not None:
             self._reading.close()
             self._reading = None
