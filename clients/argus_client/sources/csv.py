@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -28,6 +29,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _METADATA = (b"# export_id:", b'"# export_id:')
 _COMMENT = ("#", '"#')
 _REQUIRED = ("timestamp", "event_type")
+
+_BARE_RETURN = re.compile(rb"\r(?!\n)")
 
 _FIELDS: Mapping[str, FieldDescriptor] = Event.DESCRIPTOR.fields_by_name
 _NAMES: Mapping[str, str] = MappingProxyType(
@@ -159,6 +162,9 @@ class CsvSource(EventSource):
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
     def _parse(self, block: bytes, columns: tuple[str, ...], line: int) -> pa.RecordBatch:
+        if (at := _bare_return(block)) is not None:
+            told = "has a carriage return outside of quotes that does not end the line"
+            self._refuse(line + block.count(b"\n", 0, at), told)
         bad_rows: list[pacsv.InvalidRow] = []
 
         def keep(row: pacsv.InvalidRow) -> str:
@@ -222,6 +228,18 @@ def _end_of_rows(data: bytes) -> int:
             return line_feed + 1
         end = line_feed
     return 0
+
+
+def _bare_return(block: bytes) -> int | None:
+    """Where there is a carriage return outside of quotes and without a line feed, which pyarrow would
+    take for the end of a row, as RFC 4180 (section 2) does not."""
+    quotes = counted = 0
+    for found in _BARE_RETURN.finditer(block):
+        quotes += block.count(b'"', counted, found.start())
+        counted = found.start()
+        if quotes % 2 == 0:
+            return counted
+    return None
 
 
 def _line_of(block: bytes, row: int) -> int:
