@@ -48,6 +48,8 @@ class WatchedFolder:
         self._target = target
         self._stamps: dict[str, _Stamp] = {}
         self._refused: dict[str, _Stamp] = {}
+        if not folder.is_dir():
+            raise SourceError(f"{folder} is not there, or no folder")
         self._all_taken = _load(self.state_path)
         self._taken = self._all_taken.setdefault(target, {})
         # So that it is known from the start that it can be.
@@ -66,8 +68,10 @@ class WatchedFolder:
                 if before.get(key) == stamp and stamp not in (self._taken.get(key), self._refused.get(key)):
                     found.append(FoundFile(path, key, stamp))
         except FileNotFoundError:
-            # One of them went away meanwhile; the next look shows the rest.
-            self._check_folder()
+            if not self.folder.is_dir():
+                raise SourceError(f"{self.folder} is not there any more, or no folder") from None
+            # A folder or a file in it went away meanwhile; the next look shows the rest.
+            self._stamps = before | self._stamps
         except OSError as error:
             raise SourceError(f"{error.filename} cannot be read: {error.strerror}") from error
         return found
@@ -83,10 +87,6 @@ class WatchedFolder:
     def refuse(self, file: FoundFile) -> None:
         """Leaves a file out until it changes."""
         self._refused[file.key] = file.stamp
-
-    def _check_folder(self) -> None:
-        if not self.folder.is_dir():
-            raise SourceError(f"{self.folder} is not there any more, or no folder")
 
     def _save(self) -> None:
         taken = {
@@ -110,7 +110,7 @@ def _load(path: Path) -> dict[str, dict[str, _Stamp]]:
         return {}
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise SourceError(
             f"{path} is damaged, or of another version ({error}); remove it to have all files read again: "
             "what was stored in the last days is not stored twice"
