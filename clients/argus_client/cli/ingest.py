@@ -162,7 +162,7 @@ def ingest_sources(sources: list[EventSource], send: Send) -> None:
                     failures.append(error)
         _raise_all(failures)
     except BaseException as error:
-        if report.has_stored:
+        if report.has_stored or isinstance(error, KeyboardInterrupt):
             error.add_note("What is stored is not stored twice: run it again to store the rest.")
         raise
     finally:
