@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.proxy import proxy_to
 
 pytestmark = pytest.mark.duckdb
 
+INGEST = (sys.executable, "-m", "argus_client", "ingest")
 EVENTS = 4 * DEFAULT_MAX_BATCH_EVENTS + 7
 
 
@@ -52,6 +54,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+def kill_when_there_is_more(process: ForkServerProcess, server: RunningServer) -> None:
+    stored = count(server)
+    wait_until(lambda: count(server) > stored or not process.is_alive())
+    process.kill()
+    process.join()
+
+
 def check_each_once(server: RunningServer) -> None:
     rows = server.sql(
         "SELECT source, count(*), count(DISTINCT timestamp), min(timestamp), max(timestamp) "
@@ -61,7 +70,7 @@ def check_each_once(server: RunningServer) -> None:
 
 
 def run(address: str, files: list[Path]) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "argus_client", "ingest", "--server", address, *map(str, files)]
+    command = [*INGEST, "--server", address, *map(str, files)]
     return subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True)
 
 
@@ -70,11 +79,8 @@ def test_killed_again_and_again_and_run_again(server: RunningServer, files: list
         process = start_client(
             "ingest", "--server", server.address, *map(str, files), checkpoint_interval_s=1
         )
-        stored = count(server)
         # Each time it gets through what is there, and a little farther.
-        wait_until(lambda: count(server) > stored or not process.is_alive())
-        process.kill()
-        process.join()
+        kill_when_there_is_more(process, server)
         assert process.exitcode == -signal.SIGKILL, f"it ended before kill {kill}"
     result = run(server.address, files)
     assert result.returncode == 0, result.stderr
@@ -89,7 +95,7 @@ def test_killed_again_and_again_and_run_again(server: RunningServer, files: list
 def test_interrupted_it_says_what_is_stored_and_run_again_stores_the_rest(
     number: signal.Signals, server: RunningServer, files: list[Path]
 ) -> None:
-    command = [sys.executable, "-m", "argus_client", "ingest", "--server", server.address, *map(str, files)]
+    command = [*INGEST, "--server", server.address, *map(str, files)]
     with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: count(server) > DEFAULT_MAX_BATCH_EVENTS)
         process.send_signal(number)
@@ -108,7 +114,15 @@ def test_a_connection_that_breaks_behind_each_answer_s_commit(
 ) -> None:
     cuts = 3
     with proxy_to(server.address) as proxy:
-        command = [sys.executable, "-m", "argus_client", "ingest", "--server", proxy.address, *map(str, files)]
+        command = [
+            sys.executable,
+            "-m",
+            "argus_client",
+            "ingest",
+            "--server",
+            proxy.address,
+            *map(str, files),
+        ]
         proxy.stop_at(1.5)
         with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
             for _ in range(cuts):
@@ -128,7 +142,7 @@ def test_a_server_that_is_killed_and_started_again(tmp_path: Path, files: list[P
     db = tmp_path / "events.duckdb"
     with server_process(db) as first:
         address = first.address
-        command = [sys.executable, "-m", "argus_client", "ingest", "--server", address, *map(str, files)]
+        command = [*INGEST, "--server", address, *map(str, files)]
         with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             with ExportClient(address) as client:

@@ -69,10 +69,12 @@ def ingest_and_tell(
     send: Send,
     report: Report,
     show: Callable[[EventSource, int], None] = lambda _source, _events: None,
+    after_all: Callable[[], None] = lambda: None,
 ) -> None:
     """Sends the source's events, and says what was stored of it, even when it fails.
 
     show: called at the start and after each batch with the source and how many events are stored.
+    after_all: called when all are, before it is said.
     """
     stored = IngestResult()
 
@@ -87,6 +89,7 @@ def ingest_and_tell(
         with source:
             ingest_source(source, send, on_progress=keep)
         is_through = True
+        after_all()
     finally:
         # On an error too: what was stored before it stays stored.
         if is_through or stored.acknowledged:

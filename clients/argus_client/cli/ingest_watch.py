@@ -1,6 +1,7 @@
 """`argus-client ingest --watch`: files of a folder as they are completed."""
 
 import time
+from functools import partial
 
 import click
 
@@ -56,8 +57,7 @@ class _Watcher:
         self.current = file
         try:
             events = open_source(file.path, self._source, jfr=self._jfr)
-            ingest_and_tell(events, self._send, self.report)
-            self._folder.take(file)
+            ingest_and_tell(events, self._send, self.report, after_all=partial(self._keep, file))
         except UnknownKind:
             click.echo(f"{file.path}: left out, neither a recording nor an export", err=True)
             self._folder.refuse(file)
@@ -72,6 +72,10 @@ class _Watcher:
                 click.echo(f"{error}; it is tried again when it changes", err=True)
             self._folder.refuse(file)
         self.current = None
+
+    def _keep(self, file: FoundFile) -> None:
+        self.current = None
+        self._folder.take(file)
 
     def _send(self, request: IngestEventsRequest) -> IngestEventsResponse:
         return self._client.send_batch(request, wait_for_server=True, on_retry=_tell_some_retries)
