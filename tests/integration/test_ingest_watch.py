@@ -64,9 +64,7 @@ def watching(folder: Path, address: str, *options: str) -> Iterator[Watch]:
         address,
         *options,
     ]
-    with subprocess.Popen(
-        [*command, *options], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         try:
             watch = Watch(process)
             watch.wait_for("Watching ")
