@@ -81,9 +81,11 @@ def _event_types(texts: pa.StringArray) -> pa.Array:
 
 
 def _integers(type_: pa.DataType) -> Callable[[pa.StringArray], pa.Array]:
+    number = whole_number(type_.bit_width)
+
     def parse(text: str) -> int:
         # Text that is no number is refused with the range as well.
-        return whole_number(int(text) if _WHOLE_NUMBER.fullmatch(text) else text, type_.bit_width)
+        return number(int(text) if _WHOLE_NUMBER.fullmatch(text) else text)
 
     def convert(texts: pa.StringArray) -> pa.Array:
         # Arrow takes hexadecimal digits too.

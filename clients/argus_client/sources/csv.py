@@ -25,6 +25,8 @@ MAX_ROW_BYTES = 32 * 1024 * 1024
 """The longest row that is read, far more than an event of the most bytes that a server takes has."""
 
 _BLOCK_BYTES = 1024 * 1024
+# As columns a block is seldom larger than this, and so one batch.
+_MAX_BATCH_BYTES = 2 * _BLOCK_BYTES
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _METADATA = (b"# export_id:", b'"# export_id:')
 _COMMENT = ("#", '"#')
@@ -78,7 +80,7 @@ class CsvSource(EventSource):
             self._read_header(io.BytesIO(input.head))
 
     def batches(self) -> Iterator[Batch]:
-        return arrow_batches(self._tables())
+        return arrow_batches(self._tables(), max_batch_bytes=_MAX_BATCH_BYTES)
 
     def _read(self) -> Generator[Event]:
         for table in self._tables():

@@ -19,6 +19,14 @@ _FIRST_KEY = re.compile(rb'\s*\{[ \t]*(?:"(?P<key>\w*)"|["}])')
 _FIRST_KEYS = frozenset(key.encode() for key in (_METADATA_KEY, *FIELDS))
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON; write null")
+
+
+# Objects as tuples of pairs, for a key that comes twice to be seen.
+_DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=_refuse_constant)
+
+
 def looks_like(input: Input) -> bool:
     """Whether the content is JSON Lines of ours: it begins with an object whose first key is one that
     events have, or metadata. If the name says so, any object will do, and nothing: an export of no
@@ -57,8 +65,7 @@ class JsonLinesSource(EventSource):
         if not line.strip():
             return None
         try:
-            # Objects as tuples of pairs, for a key that comes twice to be seen.
-            pairs = json.loads(line.decode(), object_pairs_hook=tuple, parse_constant=_refuse_constant)
+            pairs = _DECODER.decode(line.decode())
         except UnicodeDecodeError as error:
             refuse(place, f"is not UTF-8 at byte {error.start + 1}", error)
         except json.JSONDecodeError as error:
@@ -70,7 +77,3 @@ class JsonLinesSource(EventSource):
         if number == 1 and [key for key, _ in pairs] == [_METADATA_KEY]:
             return None
         return self._objects.to_event(pairs, place)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON; write null")

@@ -28,20 +28,20 @@ def _text(value: Any) -> str:
     return value
 
 
-def whole_number(value: Any, bits: int) -> int:
-    """A signed integer of so many bits. Raises ValueError with what is allowed."""
+def whole_number(bits: int) -> Callable[[Any], int]:
+    """A reader of signed integers of so many bits."""
     least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(f"a whole number from {least} to {most}")
-    return value
+
+    def parse(value: Any) -> int:
+        # A bool is an int in Python.
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return value
+
+    return parse
 
 
-def _int64(value: Any) -> int:
-    return whole_number(value, 64)
-
-
-def _int32(value: Any) -> int:
-    return whole_number(value, 32)
+_int32, int64 = whole_number(32), whole_number(64)
 
 
 def _double(value: Any) -> float:
@@ -68,7 +68,7 @@ def parse_instant(value: Any) -> int:
         except ValueError:
             raise ValueError(allowed) from None
     try:
-        return _int64(value)
+        return int64(value)
     except ValueError:
         raise ValueError(allowed) from None
 
@@ -85,7 +85,7 @@ _PARSERS: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
     {
         FieldDescriptor.TYPE_STRING: _text,
         FieldDescriptor.TYPE_INT32: _int32,
-        FieldDescriptor.TYPE_INT64: _int64,
+        FieldDescriptor.TYPE_INT64: int64,
         FieldDescriptor.TYPE_DOUBLE: _double,
         FieldDescriptor.TYPE_ENUM: parse_event_type_code,
         # The only fixed-width integer of the message is its instant, as in OTLP.
