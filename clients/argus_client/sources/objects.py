@@ -41,7 +41,7 @@ def whole_number(bits: int) -> Callable[[Any], int]:
     return parse
 
 
-_int32, int64 = whole_number(32), whole_number(64)
+_int32, _int64 = whole_number(32), whole_number(64)
 
 
 def _double(value: Any) -> float:
@@ -68,7 +68,7 @@ def parse_instant(value: Any) -> int:
         except ValueError:
             raise ValueError(allowed) from None
     try:
-        return int64(value)
+        return _int64(value)
     except ValueError:
         raise ValueError(allowed) from None
 
@@ -85,7 +85,7 @@ _PARSERS: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
     {
         FieldDescriptor.TYPE_STRING: _text,
         FieldDescriptor.TYPE_INT32: _int32,
-        FieldDescriptor.TYPE_INT64: int64,
+        FieldDescriptor.TYPE_INT64: _int64,
         FieldDescriptor.TYPE_DOUBLE: _double,
         FieldDescriptor.TYPE_ENUM: parse_event_type_code,
         # The only fixed-width integer of the message is its instant, as in OTLP.
