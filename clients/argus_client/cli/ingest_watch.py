@@ -45,7 +45,7 @@ class _Watcher:
     ) -> None:
         self.report = Report()
         self.current: FoundFile | None = None
-        """The file that is being read."""
+        """The file whose events are being sent."""
         self._folder = folder
         self._client = client
         self._source = source
@@ -54,9 +54,9 @@ class _Watcher:
 
     def take(self, file: FoundFile) -> None:
         """Stores a file's events. Raises what hinders it, except what is wrong with the file."""
-        self.current = file
         try:
             events = open_source(file.path, self._source, jfr=self._jfr)
+            self.current = file
             ingest_and_tell(events, self._send, self.report, after_all=partial(self._keep, file))
         except UnknownKind:
             click.echo(f"{file.path}: left out, neither a recording nor an export", err=True)
