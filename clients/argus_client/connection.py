@@ -59,6 +59,11 @@ class Connection:
         self.exports = ExportServiceStub(self._channel)
         self.ingests = IngestServiceStub(self._channel)
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the server has ever answered; if not, the address may be wrong."""
+        return self._has_answered
+
     def close(self) -> None:
         """Closes the channel; calls that are under way end as cancelled."""
         self._channel.close()

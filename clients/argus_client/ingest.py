@@ -1,16 +1,17 @@
-"""Events, however many, to a server in batches that fit a message."""
+"""Events, however many, to a server in batches that fit a message, each under an id of its own."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import pyarrow as pa
 
 from argus_client.errors import InvalidRequest, Violation
 from argus_client.query import EVENT_TYPE_CODES, invalid_request
-from argus_grpc.v1.event_pb2 import Event, EventType
-from argus_grpc.v1.ingest_pb2 import IngestEventsResponse
+from argus_grpc.v1.event_pb2 import Event, Events, EventType
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 
 DEFAULT_MAX_BATCH_BYTES = 1024 * 1024
 """What the contract tells writers to aim at, well below gRPC's 4 MiB."""
@@ -20,95 +21,147 @@ DEFAULT_MAX_BATCH_EVENTS = 16_384
 MAX_EVENT_BYTES = 3 * 1024 * 1024
 """The largest event that a server takes."""
 
-Send = Callable[[Sequence[Event]], IngestEventsResponse]
-"""Stores one batch: ExportClient.ingest_events."""
-
-SendStream = Callable[[bytes], IngestEventsResponse]
-"""Stores the events of one Arrow IPC stream."""
-
 # What a stream of one event has besides: schema and metadata.
 _STREAM_OVERHEAD_BYTES = 64 * 1024
+
+_BATCH_ID_BYTES = 16
+_MAX_SOURCE_CHARACTERS = 1_000
+
+_PLACE = re.compile(r"\[(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Events that are stored together: the request for it, and how many there are of each type.
+
+    source: which JVM its first event is from.
+    """
+
+    request: IngestEventsRequest
+    counts: "Counter[EventType.ValueType]"
+    source: str
+
+
+Send = Callable[[IngestEventsRequest], IngestEventsResponse]
+"""Stores one batch: ExportClient.send_batch."""
 
 
 @dataclass
 class IngestResult:
     """What has been stored: by event type, in how many batches, and the first and last sequence
-    number given (None: nothing has been). Between them may be others' events."""
+    number given (None: nothing has been). Between them may be others' events.
+
+    stored_before: what an earlier call had stored of it, by event type; `counts` has the rest.
+    """
 
     counts: Counter["EventType.ValueType"] = field(default_factory=Counter)
+    stored_before: Counter["EventType.ValueType"] = field(default_factory=Counter)
     batches: int = 0
     first_sequence: int | None = None
     last_sequence: int | None = None
 
     @property
     def events(self) -> int:
+        """How many have been stored."""
         return self.counts.total()
+
+    @property
+    def acknowledged(self) -> int:
+        """How many are in the store now, whenever they got there."""
+        return self.events + self.stored_before.total()
 
     def add(self, counts: "Counter[EventType.ValueType]", answer: IngestEventsResponse) -> None:
         """Counts a batch that a server took."""
-        self.counts.update(counts)
         self.batches += 1
+        if answer.was_stored_before:
+            self.stored_before.update(counts)
+            return
+        self.counts.update(counts)
         if self.first_sequence is None:
             self.first_sequence = answer.first_sequence
         self.last_sequence = answer.last_sequence
 
 
 def ingest(
-    events: Iterable[Event],
-    send: Send,
-    *,
-    max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
-    max_batch_events: int = DEFAULT_MAX_BATCH_EVENTS,
-    on_progress: Callable[[IngestResult], None] | None = None,
+    batches: Iterable[Batch], send: Send, *, on_progress: Callable[[IngestResult], None] | None = None
 ) -> IngestResult:
-    """Sends the events in batches, one after the other, and says what was stored.
+    """Sends the batches, one after the other, and says what was stored.
 
-    max_batch_bytes: the most that a batch has as a message; only an event that is larger alone
-        gets a larger batch, of its own.
     on_progress: called after each batch with what has been stored up to there; always with the
         same object, so that a caller has it when this raises.
 
-    Raises InvalidRequest for an event over MAX_EVENT_BYTES, and whatever reading the events or
-    sending them raises; batches sent before stay stored.
+    Raises InvalidRequest, whose violations count events from 0 through all batches, and whatever
+    reading the events or sending them raises; batches sent before stay stored.
     """
     result = IngestResult()
-    for batch in batched(events, max_batch_bytes, max_batch_events):
-        answer = send(batch)
-        result.add(Counter(event.event_type for event in batch), answer)
+    for batch in batches:
+        try:
+            answer = send(batch.request)
+        except InvalidRequest as error:
+            if not result.acknowledged or not error.violations:
+                raise
+            violations = (_counted_from(result.acknowledged, violation) for violation in error.violations)
+            raise invalid_request(tuple(violations)) from error
+        result.add(batch.counts, answer)
         if on_progress is not None:
             on_progress(result)
     return result
 
 
-def ingest_arrow(
-    events: pa.RecordBatch | pa.Table,
-    send: SendStream,
+def message_batches(
+    events: Iterable[Event],
     *,
     max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES,
-    on_progress: Callable[[IngestResult], None] | None = None,
-) -> IngestResult:
-    """Sends the rows in batches, one after the other, and says what was stored.
+    max_batch_events: int = DEFAULT_MAX_BATCH_EVENTS,
+) -> Iterator[Batch]:
+    """Yields the events in batches of messages. Where they are cut, the events alone decide.
 
-    max_batch_bytes and on_progress: as for `ingest`.
+    max_batch_bytes: the most that a batch has as a message; only an event that is larger alone
+        gets a larger batch, of its own.
 
-    Raises InvalidRequest, whose violations count rows through all of `events`, and whatever sending
-    raises; batches sent before stay stored.
+    Raises InvalidRequest for an event over MAX_EVENT_BYTES, after what came before it.
     """
-    result = IngestResult()
+    for batch in batched(events, max_batch_bytes, max_batch_events):
+        counts = Counter(event.event_type for event in batch)
+        yield Batch(IngestEventsRequest(rows=Events(events=batch)), counts, batch[0].source)
+
+
+def arrow_batches(
+    tables: Iterable[pa.RecordBatch | pa.Table], *, max_batch_bytes: int = DEFAULT_MAX_BATCH_BYTES
+) -> Iterator[Batch]:
+    """Yields the rows in batches of columns. Where they are cut, tables and rows alone decide.
+
+    max_batch_bytes: as for `message_batches`.
+
+    Raises InvalidRequest for a row over MAX_EVENT_BYTES, after what came before it.
+    """
     first_row = 0
-    for batch, stream in to_arrow_streams(events, max_batch_bytes):
+    for table in tables:
         try:
-            answer = send(stream)
+            for batch, stream in to_arrow_streams(table, max_batch_bytes):
+                has_source = "source" in batch.schema.names and batch["source"][0].is_valid
+                source = str(batch["source"][0]) if has_source else ""
+                yield Batch(IngestEventsRequest(arrow=stream), _count_types(batch), source)
         except InvalidRequest as error:
-            if not first_row or not error.violations:
-                raise
-            violations = tuple(_counted_from(first_row, violation) for violation in error.violations)
-            raise invalid_request(violations) from error
-        result.add(_count_types(batch), answer)
-        first_row += batch.num_rows
-        if on_progress is not None:
-            on_progress(result)
-    return result
+            raise invalid_request(tuple(_counted_from(first_row, v) for v in error.violations)) from error
+        first_row += table.num_rows
+
+
+def with_ids(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Gives each batch an id made of what is in it and in all before it, and its first event's source.
+
+    So whatever has the same events gets the same ids, again and wherever it was left off; two equal
+    batches of one run do not.
+    """
+    digest = b""
+    for batch in batches:
+        request = batch.request
+        is_arrow = request.HasField("arrow")
+        content = request.arrow if is_arrow else request.rows.SerializeToString(deterministic=True)
+        digest = blake2b(digest + content, digest_size=_BATCH_ID_BYTES).digest()
+        request.batch_id = digest.hex()
+        request.source = batch.source[:_MAX_SOURCE_CHARACTERS]
+        yield batch
 
 
 def to_arrow_streams(
@@ -126,8 +179,8 @@ def to_arrow_streams(
             rows = max(1, min(batch.num_rows // 2, max_bytes * batch.num_rows // len(stream)))
             continue
         if len(stream) > max(max_bytes, MAX_EVENT_BYTES + _STREAM_OVERHEAD_BYTES):
-            told = f"row {first_row} has {len(stream):,} bytes; allowed: up to {MAX_EVENT_BYTES:,}"
-            raise InvalidRequest(told, (Violation(f"arrow[{first_row}]", told),))
+            told = f"{len(stream):,} bytes in one event; allowed: up to {MAX_EVENT_BYTES:,}"
+            raise invalid_request((Violation(f"arrow[{first_row}]", told),))
         yield batch, stream
         first_row += batch.num_rows
         # A little less than what would fit if rows went on like these.
@@ -152,13 +205,15 @@ def _to_stream(batch: pa.RecordBatch) -> bytes:
 
 
 def _count_types(batch: pa.RecordBatch) -> "Counter[EventType.ValueType]":
-    """How many of each type a batch has that a server took."""
+    """How many of each type a batch has that a server will take."""
+    if "event_type" not in batch.schema.names:
+        return Counter()
     types = {pair["values"]: pair["counts"] for pair in batch["event_type"].value_counts().to_pylist()}
     return Counter({EVENT_TYPE_CODES.get(type_, type_): count for type_, count in types.items()})
 
 
 def _counted_from(first_row: int, violation: Violation) -> Violation:
-    field = re.sub(r"\[(\d+)\]$", lambda row: f"[{first_row + int(row[1])}]", violation.field)
+    field = _PLACE.sub(lambda place: f"[{first_row + int(place[1])}]", violation.field, count=1)
     return Violation(field, violation.description)
 
 
@@ -173,7 +228,7 @@ def batched(events: Iterable[Event], max_bytes: int, max_events: int) -> Iterato
         if event_bytes > MAX_EVENT_BYTES:
             if batch:
                 yield batch
-            raise InvalidRequest(*_too_large(event, place, event_bytes))
+            raise _too_large(event, place, event_bytes)
         in_batch_bytes = 1 + _varint_bytes(event_bytes) + event_bytes
         if batch and (batch_bytes + in_batch_bytes > max_bytes or len(batch) >= max_events):
             yield batch
@@ -188,11 +243,14 @@ def _varint_bytes(number: int) -> int:
     return max(1, -(-number.bit_length() // 7))
 
 
-def _too_large(event: Event, place: int, event_bytes: int) -> tuple[str, tuple[Violation, ...]]:
+def _too_large(event: Event, place: int, event_bytes: int) -> InvalidRequest:
     longest, _ = max(
         ((f.name, value) for f, value in event.ListFields() if isinstance(value, str)),
         key=lambda named: len(named[1]),
-        default=("event", ""),
+        default=("none", ""),
     )
-    told = f"event {place + 1:,} has {event_bytes:,} bytes; allowed: up to {MAX_EVENT_BYTES:,}"
-    return f"{told} (its longest field is {longest})", (Violation(longest, told),)
+    told = (
+        f"{event_bytes:,} bytes in one event, whose longest field is {longest}; "
+        f"allowed: up to {MAX_EVENT_BYTES:,}"
+    )
+    return invalid_request((Violation(f"rows.events[{place}]", told),))

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from argus_client.connection import Connection, MessageStream
-from argus_client.errors import ArgusClientError, BrokenExport, LimitExceeded, ServerUnavailable
-from argus_client.retry import Fail, RetryRule, RetryState
+from argus_client.errors import ArgusClientError, BrokenExport, ServerUnavailable
+from argus_client.retry import Fail, RetryRule, RetryState, given_up, retold
 from argus_client.stream import ResumePoint, StreamVerifier
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamEventsRequest, StreamEventsResponse
 
@@ -136,21 +136,12 @@ class ResumingStream:
 
     def _wait_or_raise(self, error: ArgusClientError) -> None:
         if isinstance(error, ServerUnavailable) and self._verifier.header is not None:
-            error = _retold(error, f"{error}, {self._verifier.so_far}")
+            error = retold(error, f"{error}, {self._verifier.so_far}")
         decision = self._rule.after_failure(self._retries, error, time.monotonic(), random.random())
         if isinstance(decision, Fail):
-            if decision.tries and isinstance(error, ServerUnavailable | LimitExceeded):
-                times = "once" if decision.tries == 1 else f"{decision.tries:,} times"
-                error = _retold(error, f"{error}; tried again {times}, in vain")
-            raise error
+            raise given_up(error, decision)
         if self._on_retry is not None:
             self._on_retry(decision.attempt, decision.wait_s, error)
         if self._closed.wait(decision.wait_s):
             raise error
         self._retries = decision.state
-
-
-def _retold(error: ServerUnavailable | LimitExceeded, message: str) -> ServerUnavailable | LimitExceeded:
-    retold = type(error)(message, error.retry_after_s)
-    retold.__cause__ = error
-    return retold

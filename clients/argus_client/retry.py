@@ -88,6 +88,21 @@ class RetryRule:
         return Wait(attempt, wait_s, replace(state, failures=attempt, failing_since_s=since_s))
 
 
+def given_up(error: ArgusClientError, decision: Fail) -> ArgusClientError:
+    """The error as the user is told of it, with how often it was tried again."""
+    if not decision.tries or not isinstance(error, ServerUnavailable | LimitExceeded):
+        return error
+    times = "once" if decision.tries == 1 else f"{decision.tries:,} times"
+    return retold(error, f"{error}; tried again {times}, in vain")
+
+
+def retold(error: ServerUnavailable | LimitExceeded, message: str) -> ServerUnavailable | LimitExceeded:
+    """The same error in other words."""
+    told = type(error)(message, error.retry_after_s)
+    told.__cause__ = error
+    return told
+
+
 def _may_pass(error: ArgusClientError, *, has_begun: bool) -> bool:
     if _retry_after_s(error) is not None:
         return True

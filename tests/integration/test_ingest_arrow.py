@@ -331,7 +331,7 @@ def test_a_row_that_no_message_holds_is_refused_by_the_client(server: RunningSer
     table = pa.table({"timestamp": [1, 2], "event_type": [1, 1], "source": ["s", "x" * (5 * 1024 * 1024)]})
     with (
         ExportClient(server.address) as client,
-        pytest.raises(InvalidRequest, match=r"row 1 has 5,24\d,\d+ bytes"),
+        pytest.raises(InvalidRequest, match=r"arrow\[1\]: 5,24\d,\d+ bytes in one event"),
     ):
         client.ingest_arrow(table)
 

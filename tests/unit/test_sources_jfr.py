@@ -39,11 +39,11 @@ def read() -> Callable[[str], Reading]:
     def read_once(name: str) -> Reading:
         with open_source(DATA / f"{name}.jfr", jfr=JFR) as source:
             assert source.size_bytes == (DATA / f"{name}.jfr").stat().st_size
-            fractions = [source.fraction]
+            fractions = [source.fraction or 0.0]
             events = []
             for event in source:
                 events.append(event)
-                fractions.append(source.fraction)
+                fractions.append(source.fraction or 0.0)
             return Reading(events, fractions, source.skipped)
 
     return read_once

@@ -95,7 +95,7 @@ def test_garbage_in_a_chunk_of_the_right_size(broken: Callable[[bytes], Path]) -
 def test_damage_that_jfr_finds_after_it_has_printed_events(broken: Callable[[bytes], Path]) -> None:
     # The second chunk's constants: found when its first event is asked for.
     path = broken(WHOLE + WHOLE[:132_002] + b"\xff" * 30 + WHOLE[132_032:])
-    with open_source(path, jfr=JFR) as source:
+    with open_source(path, "broken", jfr=JFR) as source:
         events = iter(source)
         assert next(events).source == "broken"
         with pytest.raises(SourceError, match=r"broken\.jfr cannot be read: jfr print: could not read"):
@@ -214,7 +214,8 @@ def test_a_program_named_that_is_not_there() -> None:
     [
         ("notes.txt", b"plain text"),
         ("picture.png", b"\x89PNG\r\n\x1a\n"),
-        ("events.csv", b"timestamp,event_type\n"),
+        ("list.txt", b"timestamp,thread_id\n"),
+        ("long.txt", b"x" * 200_000),
         ("empty.jfr", b""),
         ("almost.jfr", b"FLR"),
         ("list.json", b'[{"timestamp": 1}]'),
@@ -225,7 +226,7 @@ def test_a_program_named_that_is_not_there() -> None:
 def test_something_else(name: str, content: bytes, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    accepted = r" is not a Flight Recorder recording \(\.jfr\) or an Argus JSON Lines export \(\.jsonl\)$"
+    accepted = r" is not a Flight Recorder recording \(\.jfr\) or an Argus export \(\.csv, \.json, .*\)$"
     with pytest.raises(SourceError, match=name + accepted):
         open_source(path)
 

@@ -11,15 +11,15 @@ import click
 from argus_client.cli.options import GroupedCommand, Parsed, option, server_option, whole_number
 from argus_client.cli.progress import export_progress
 from argus_client.cli.query_options import columns_option, query_options
+from argus_client.cli.retries import parse_seconds, tell_retry
 from argus_client.client import ExportClient
 from argus_client.compression import Compression
-from argus_client.errors import ArgusClientError
 from argus_client.files import read_ending
 from argus_client.formats import FORMATS, RenderOptions, make_renderer
 from argus_client.query import EventQuery
 from argus_client.rendering import DEFAULT_FORMAT
 from argus_client.since import SinceLast
-from argus_client.times import format_duration, parse_duration_ns
+from argus_client.times import format_duration
 from argus_client.writing import Written, write_export
 
 EXIT_TRUNCATED = 3
@@ -46,10 +46,6 @@ Exit codes:
 What was interrupted or failed half way is kept: the same command with --resume goes on from
 there, and the file ends as if nothing had happened. `argus-client verify FILE` proves it whole.
 """
-
-
-def _parse_seconds(text: str) -> float:
-    return 0.0 if text.strip() == "0" else parse_duration_ns(text) / 1e9
 
 
 @click.command("export", cls=GroupedCommand, epilog=_EPILOG)
@@ -149,7 +145,7 @@ def _parse_seconds(text: str) -> float:
 @option(
     "--retry-for",
     "retry_for_s",
-    type=Parsed("duration", _parse_seconds),
+    type=Parsed("duration", parse_seconds),
     metavar="DURATION",
     default="5m",
     show_default=True,
@@ -197,7 +193,7 @@ def export_command(
                 return
         with (
             ExportClient(server, retry_for_s=retry_for_s) as client,
-            client.export(query, columns=columns, limit=limit, order=order, on_retry=_tell_retry) as export,
+            client.export(query, columns=columns, limit=limit, order=order, on_retry=tell_retry) as export,
             # A bar would run through the data where both go to one terminal.
             export_progress(str(output), hidden=to_stdout and sys.stdout.isatty()) as show,
         ):
@@ -231,11 +227,6 @@ def _refuse_since_last_with(others: Mapping[str, int | None]) -> None:
 
 def _tell(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _tell_retry(_attempt: int, wait_s: float, error: ArgusClientError) -> None:
-    # A progress bar that is there takes this in, since it stands in for stderr meanwhile.
-    _tell(f"{error}; trying again in {wait_s:.1f} s")
 
 
 def _render_options(format: str, options: dict[str, Any]) -> RenderOptions:

