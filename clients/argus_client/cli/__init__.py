@@ -27,7 +27,7 @@ Every option can also come from the environment: --server from ARGUS_SERVER,
 
 
 # Each is X_command of the module X, which is imported when it is asked for: all take twice as long.
-_COMMANDS = ("columns", "export", "ingest", "plan", "verify")
+_COMMANDS = ("collect", "columns", "export", "ingest", "plan", "verify")
 
 
 class _Commands(click.Group):
