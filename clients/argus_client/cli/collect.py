@@ -14,7 +14,7 @@ from argus_client.client import ExportClient
 from argus_client.collect.argus_socket import ArgusSocket, check_url, host_and_port
 from argus_client.collect.collector import Collector
 from argus_client.collect.counts import Counts, report, status_line
-from argus_client.collect.sender import Sender, send_batch
+from argus_client.collect.sender import Sender
 from argus_client.collect.spool import MIN_SPOOL_BYTES, Spool
 
 _WHAT = "What"
@@ -100,8 +100,8 @@ def collect_command(
         if spool.waiting:
             status.say(f"{spool.waiting:,} events of an earlier run wait in {spool.folder}")
         try:
-            with ExportClient(server) as client:
-                sender = Sender(spool, send_batch(client), counts, status.say)
+            with ExportClient(server, retry_for_s=0) as client:
+                sender = Sender(spool, client.send_batch, counts, status.say)
                 receiver = ArgusSocket(url, source, spool, counts, status.say)
                 with Collector(receiver, sender) as collector:
                     collector.wait(lambda: status.show(status_line(counts, spool)))

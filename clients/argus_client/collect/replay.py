@@ -155,7 +155,7 @@ class _SecondCopy:
         """Takes a message that is no second copy."""
         if self._first is not None and received.message.is_virtual_thread:
             self._first.append(received.digest)
-            if len(self._first) > _MAX_RING_EVENTS:
+            if len(self._first) > RING_EVENTS:
                 self._first = None
 
     def has(self, received: _Received) -> bool:
@@ -164,7 +164,7 @@ class _SecondCopy:
         if first is None or not received.message.is_virtual_thread:
             return False
         if self._next is None:
-            is_at_end = RING_EVENTS <= len(first) <= _MAX_RING_EVENTS
+            is_at_end = len(first) == RING_EVENTS
             if not is_at_end or received.digest not in first or len(set(first)) < len(first):
                 return False
             self._next = first.index(received.digest)

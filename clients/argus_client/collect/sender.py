@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from argus_client.client import ExportClient
 from argus_client.collect.counts import Counts
 from argus_client.collect.spool import Spool
 from argus_client.errors import ArgusClientError, InvalidRequest, LimitExceeded, ServerUnavailable
@@ -13,15 +12,10 @@ from argus_client.retry import Backoff
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 
 SendBatch = Callable[[IngestEventsRequest], IngestEventsResponse]
+"""Sends a batch, once: the sender has its own rule for trying again, which is for ever."""
 
 _BACKOFF = Backoff(first_s=0.2, max_s=5.0)
 _WAIT_S = 0.2
-
-
-def send_batch(client: ExportClient) -> SendBatch:
-    """Sends a batch once: the sender has its own rule for trying again, which is for ever."""
-    connection = client._connection
-    return lambda request: connection.call(connection.ingests.IngestEvents, request)
 
 
 class Sender:

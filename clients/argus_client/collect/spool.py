@@ -11,12 +11,13 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 from argus_client.collect.segment import Segment, SpooledBatch, segment_path, segment_paths
+from argus_client.errors import OutputError
 from argus_client.files import locked, reporting_os_errors, sync_folder
 from argus_grpc.v1.event_pb2 import Event, Events, EventType
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
@@ -25,6 +26,8 @@ MIN_SPOOL_BYTES = 1024 * 1024
 
 _SEGMENTS = 16
 _SENT = "sent"
+# The contract's, of a batch's source.
+_MAX_SOURCE_CHARACTERS = 1_000
 _MAX_SEGMENT_BYTES = 8 * 1024 * 1024
 
 
@@ -60,7 +63,7 @@ class Spool:
     def __enter__(self) -> Self:
         with ExitStack() as stack, reporting_os_errors(str(self.folder)):
             self.folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(self.folder / "lock"))
+            stack.enter_context(_locked(self.folder))
             stack.callback(self._close_segments)
             self._load()
             self._open = stack.pop_all()
@@ -84,7 +87,9 @@ class Spool:
         dropped, counted and said."""
         number = self._next_number
         request = IngestEventsRequest(
-            rows=Events(events=events), source=source, batch_id=f"{self._run_id}-{number}"
+            rows=Events(events=events),
+            source=source[:_MAX_SOURCE_CHARACTERS],
+            batch_id=f"{self._run_id}-{number}",
         ).SerializeToString()
         with self._changed:
             try:
@@ -204,6 +209,20 @@ class Spool:
         if not self._was_full:
             self._was_full = True
             self._say(what)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / "lock"))
+        except OutputError as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+            raise OutputError(
+                f"{folder} is in use by another collector; each needs its own (--spool)"
+            ) from error
+        yield
 
 
 def _to_json(event: Event) -> str:
