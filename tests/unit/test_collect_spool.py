@@ -41,7 +41,7 @@ def open_spool(folder: Path, max_bytes: int = 64 * MIB, said: list[str] | None =
 def fill(spool: Spool, batches: range) -> None:
     """Batch n has n events, and the state {"after": n}."""
     for number in batches:
-        spool.append(events(number * 100, number), "jvm", {"after": number})
+        spool.append(events(number * 100, number), {"after": number})
 
 
 def drain(spool: Spool) -> list[IngestEventsRequest]:
@@ -123,7 +123,7 @@ def test_beyond_its_bytes_the_oldest_are_dropped_counted_and_said(tmp_path: Path
     said: list[str] = []
     with open_spool(tmp_path, MIB, said) as spool:
         for number in range(40):
-            spool.append(events(number * 10, 10, thread_name="x" * 10_000), "jvm", {"after": number})
+            spool.append(events(number * 10, 10, thread_name="x" * 10_000), {"after": number})
             assert spool.size_bytes == sum(p.stat().st_size for p in tmp_path.glob("*.segment")) <= MIB
         assert spool.waiting + spool.dropped == 400
         assert 90 <= spool.waiting <= 110
@@ -138,7 +138,7 @@ def test_what_is_stored_after_all_is_not_dropped(tmp_path: Path) -> None:
         under_way = spool.first(0)
         assert under_way is not None
         for number in range(20):
-            spool.append(events(0, 1, thread_name="x" * 100_000), "jvm", {"after": number})
+            spool.append(events(0, 1, thread_name="x" * 100_000), {"after": number})
         dropped = spool.dropped
         spool.sent(under_way)
         assert spool.dropped == dropped - 7

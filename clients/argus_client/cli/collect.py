@@ -12,8 +12,10 @@ import click
 from argus_client.cli.options import GroupedCommand, Parsed, option, server_option
 from argus_client.client import ExportClient
 from argus_client.collect.argus_socket import ArgusSocket, check_url, host_and_port
-from argus_client.collect.collector import Collector
+from argus_client.collect.collector import Collector, Receiver
 from argus_client.collect.counts import Counts, report, status_line
+from argus_client.collect.java_program import find_java
+from argus_client.collect.jfr_repository import JfrRepository
 from argus_client.collect.sender import Sender
 from argus_client.collect.spool import MIN_SPOOL_BYTES, Spool
 
@@ -32,12 +34,17 @@ _EPILOG = """\b
 Examples:
   argus-client collect ws://localhost:9202/events
   argus-client collect ws://orders:9202/events --source orders@host-7 --spool /var/spool/argus
+  argus-client collect --jfr-repository /var/jfr/orders
 
 
 It goes on until it is interrupted (Ctrl-C, SIGTERM), which ends it well, with exit code 0: what is in
 the spool is then sent if the server takes it at once, else by the next run. Started again, it stores
 no event twice. An Argus server repeats its last 100 events about virtual threads to whoever connects;
 what else happened while there was no connection cannot be had any more.
+
+A JVM writes to its repository once a second if a recording is on (-XX:StartFlightRecording). As it ends
+it removes it, with what nobody has read yet, unless it has
+-XX:FlightRecorderOptions:repository=DIR,preserve-repository=true (JDK 21).
 """
 
 
@@ -58,12 +65,28 @@ def _parse_spool_bytes(text: str) -> int:
 
 
 @click.command("collect", cls=GroupedCommand, epilog=_EPILOG)
-@click.argument("url", metavar="URL", type=Parsed("url", check_url))
+@click.argument("url", metavar="[URL]", required=False, type=Parsed("url", check_url))
+@option(
+    "--jfr-repository",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    heading=_WHAT,
+    help="Instead of a URL: the folder that a JVM on this machine was given with "
+    "-XX:FlightRecorderOptions:repository=DIR.",
+)
 @option(
     "--source",
     metavar="NAME",
     heading=_WHAT,
-    help="Which JVM the events are from.  [default: HOST:PORT of the URL]",
+    help="Which JVM the events are from.  [default: HOST:PORT of the URL; of a repository what its JVM "
+    "says, such as orders@host-7:4711, else DIR's name]",
+)
+@option(
+    "--java",
+    metavar="PROGRAM",
+    heading=_WHAT,
+    help="The java program of a JDK, 17 or later, which reads a repository.  [default: the first one that "
+    "will do, on PATH or in JAVA_HOME]",
 )
 @option(
     "--spool",
@@ -72,7 +95,7 @@ def _parse_spool_bytes(text: str) -> int:
     metavar="DIR",
     heading=_SPOOL,
     help="The folder where events wait until the server has them; each collector needs its own.  "
-    "[default: one by the URL, in the user's folder for state]",
+    "[default: one by the URL or DIR, in the user's folder for state]",
 )
 @option(
     "--spool-bytes",
@@ -85,24 +108,40 @@ def _parse_spool_bytes(text: str) -> int:
 )
 @server_option
 def collect_command(
-    url: str, source: str | None, spool_folder: Path | None, spool_bytes: int, server: str
+    url: str | None,
+    jfr_repository: Path | None,
+    source: str | None,
+    java: str | None,
+    spool_folder: Path | None,
+    spool_bytes: int,
+    server: str,
 ) -> None:
-    """Store the events of a running Argus server as they happen.
+    """Store events as they happen: those of a running Argus server, or of a running JVM's Flight Recorder.
 
-    URL is its WebSocket's, such as ws://localhost:9202/events. When the Argus server goes away, it is
+    URL is an Argus server's WebSocket, such as ws://localhost:9202/events. When it goes away, it is
     connected to again; when the server that stores goes away, events wait in a spool on disk.
     """
-    name = host_and_port(url)
-    source = _check_source(name if source is None else source)
+    if (url is None) == (jfr_repository is None):
+        raise click.UsageError("give a URL or --jfr-repository DIR, one of them")
+    if source is not None:
+        _check_source(source)
     status = _Status()
     counts = Counts()
-    with Spool(spool_folder or default_spool(url, name), spool_bytes, status.say) as spool:
+    if spool_folder is None:
+        spool_folder = default_spool(url or str(jfr_repository and jfr_repository.resolve()))
+    program = find_java(java) if jfr_repository is not None else ""
+    with Spool(spool_folder, spool_bytes, status.say) as spool:
         if spool.waiting:
             status.say(f"{spool.waiting:,} events of an earlier run wait in {spool.folder}")
+        receiver: Receiver
+        if url is not None:
+            receiver = ArgusSocket(url, source or host_and_port(url), spool, counts, status.say)
+        else:
+            assert jfr_repository is not None
+            receiver = JfrRepository(jfr_repository, program, source, spool, counts, status.say)
         try:
             with ExportClient(server, retry_for_s=0) as client:
                 sender = Sender(spool, client.send_batch, counts, status.say)
-                receiver = ArgusSocket(url, source, spool, counts, status.say)
                 with Collector(receiver, sender) as collector:
                     collector.wait(lambda: status.show(status_line(counts, spool)))
         except KeyboardInterrupt:
@@ -114,28 +153,23 @@ def collect_command(
                 click.echo(line, err=True)
 
 
-def default_spool(url: str, name: str) -> Path:
-    """The folder for a source's spool: by its name, which people recognise, and the whole URL."""
+def default_spool(place: str) -> Path:
+    """The folder for the spool of a URL or folder: by its end, which people recognise, and all of it."""
     if sys.platform == "win32":
         state = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     else:
         # XDG Base Directory Specification 0.8: data that should stay, but not be backed up or moved.
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")
-    return (
-        Path(state)
-        / "argus-export"
-        / "spool"
-        / f"{readable}-{blake2b(url.encode(), digest_size=4).hexdigest()}"
-    )
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", place)[-40:].strip("-.")
+    digest = blake2b(os.fsencode(place), digest_size=4).hexdigest()
+    return Path(state) / "argus-export" / "spool" / f"{readable}-{digest}"
 
 
-def _check_source(source: str) -> str:
+def _check_source(source: str) -> None:
     if not source or any("\ud800" <= character <= "\udfff" for character in source):
         raise click.BadParameter(
             f"{source!r} is not allowed; allowed: Unicode text that is not empty", param_hint="'--source'"
         )
-    return source
 
 
 class _Status:

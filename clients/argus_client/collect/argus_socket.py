@@ -61,7 +61,7 @@ class ArgusSocket:
         self._counts = counts
         self._say = say
         self._filter = ReplayFilter((spool.state or {}).get("replay"))
-        self._batcher = Batcher(spool, source, lambda: {"replay": self._filter.state()})
+        self._batcher = Batcher(spool, lambda: {"replay": self._filter.state()})
         self._is_out = False
         self._failures = 0
 

@@ -16,14 +16,13 @@ _FULL_BYTES = 512 * 1024
 
 
 class Batcher:
-    """Collects events of one source; gives the spool a batch when it is large enough, or told to.
+    """Collects events; gives the spool a batch when it is large enough, or told to.
 
     state: gives the collector's state, all events added so far counted in.
     """
 
-    def __init__(self, spool: Spool, source: str, state: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, spool: Spool, state: Callable[[], Mapping[str, Any]]) -> None:
         self._spool = spool
-        self._source = source
         self._state = state
         self._events: list[Event] = []
         self._bytes = 0
@@ -42,7 +41,7 @@ class Batcher:
         """Puts what there is into the spool."""
         if self._events:
             events, self._events, self._bytes = self._events, [], 0
-            self._spool.append(events, self._source, self._state())
+            self._spool.append(events, self._state())
 
     def flush_if_old(self) -> None:
         if self._events and time.monotonic() - self._since_s >= MAX_BATCH_AGE_S:

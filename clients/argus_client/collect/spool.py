@@ -82,13 +82,13 @@ class Spool:
         with self._changed:
             return sum(segment.size_bytes for segment in self._segments)
 
-    def append(self, events: Sequence[Event], source: str, state: Mapping[str, Any]) -> None:
-        """Adds a batch; when this returns it survives the process's death. What cannot be written is
-        dropped, counted and said."""
+    def append(self, events: Sequence[Event], state: Mapping[str, Any]) -> None:
+        """Adds a batch of at least one event; when this returns it survives the process's death. What
+        cannot be written is dropped, counted and said."""
         number = self._next_number
         request = IngestEventsRequest(
             rows=Events(events=events),
-            source=source[:_MAX_SOURCE_CHARACTERS],
+            source=events[0].source[:_MAX_SOURCE_CHARACTERS],
             batch_id=f"{self._run_id}-{number}",
         ).SerializeToString()
         with self._changed:
