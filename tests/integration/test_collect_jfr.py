@@ -43,14 +43,14 @@ def java_with_virtual_threads() -> str:
 @contextmanager
 def live_threads(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A JVM that records into folder/repository, and into folder/whole.jfr as it ends."""
-    enabled = ",".join(f"jdk.{name}#enabled=true" for name in RECORDED)
+    enabled = ",".join(f"+jdk.{name}#enabled=true" for name in RECORDED)
     recording = (
-        f"settings=none,filename={folder / 'whole.jfr'},{enabled},jdk.VirtualThreadPinned#threshold=0ms"
+        f"settings=none,filename={folder / 'whole.jfr'},{enabled},+jdk.VirtualThreadPinned#threshold=0ms"
     )
     command = [
         java_with_virtual_threads(),
         "-Xmx64m",
-        f"-XX:StartFlightRecording:{recording},jdk.VirtualThreadPinned#stackTrace=true",
+        f"-XX:StartFlightRecording:{recording},+jdk.VirtualThreadPinned#stackTrace=true",
         f"-XX:FlightRecorderOptions:repository={folder / 'repository'},preserve-repository=true",
         str(LIVE),
     ]
