@@ -81,7 +81,7 @@ class JfrRepository:
 
     def _follow(self, stopped: threading.Event) -> str | None:
         """Runs the JDK's reader to its end; gives what went wrong, None if the JVM ended."""
-        self._position.again()
+        self._position.begin()
         self._starts_ns.clear()
         always = (START, JVM, ENVIRONMENT)
         others = [name for name in JFR_TYPES if name not in always]
@@ -124,7 +124,7 @@ class JfrRepository:
             self._about(name, told)
             return
         # An earlier START comes for the sake of its END.
-        is_earlier = told["end"] <= self._position.after_ns
+        is_earlier = self._position.is_earlier(told["end"])
         is_new = self._position.take(told["end"], line)
         self._counts.messages += not is_earlier
         self._counts.repeated += not is_earlier and not is_new
