@@ -30,6 +30,8 @@ _GC_TYPES: Mapping[str, "EventType.ValueType"] = MappingProxyType(
         "GC_HEAP_SUMMARY": EventType.EVENT_TYPE_GC_HEAP_SUMMARY,
     }
 )
+# Argus leaves control characters in names as they are, which strict JSON does not have.
+_JSON = json.JSONDecoder(strict=False)
 _STATE_UPDATE = "THREAD_STATE_UPDATE"
 
 # As Java writes an instant, but with any zone.
@@ -58,8 +60,7 @@ class _Odd(ValueError):
 def read_message(text: str, source: str) -> Message:
     """Reads one text message. Never raises for what is in it."""
     try:
-        # Argus leaves control characters in names as they are, which strict JSON does not have.
-        told = json.loads(text, strict=False)
+        told = _JSON.decode(text)
     except (ValueError, RecursionError):
         return Message(oddity="not JSON")
     if not isinstance(told, dict):

@@ -156,6 +156,8 @@ class Spool:
         sent = 0
         with suppress(FileNotFoundError, ValueError):
             sent = int((self.folder / _SENT).read_text())
+        # Now, while there is space for it.
+        self._note_sent(sent)
         for path in segment_paths(self.folder):
             segment = Segment(path)
             self._segments.append(segment)
