@@ -139,7 +139,7 @@ def test_all_shapes_a_lost_connection_repetitions_and_garbage(server: RunningSer
             peer.send(b"\xff", text=True)
             wait_until(lambda: peer.connects == 3)
             wait_until(lambda: peer.is_connected)
-            peer.send("x" * (9 << 20))
+            peer.send("x" * ((64 << 20) + 1))
             wait_until(lambda: peer.connects == 4)
             peer.happen([thread_start(3_000), thread_start(3_000)])
             wait_for_threads(server, 208)
@@ -172,7 +172,7 @@ def test_all_shapes_a_lost_connection_repetitions_and_garbage(server: RunningSer
         "1  binary",
         "1  START with no timestamp",
         "1  text that is not UTF-8",
-        "1  over 8,388,608 bytes",
+        "1  over 67,108,864 bytes",
     }
     assert stored == f"Stored 208 events; 0 wait in {tmp_path / 'spool'}."
 
@@ -183,7 +183,7 @@ def test_killed_again_and_again_it_loses_nothing_that_is_still_repeated(
     dice = random.Random(1)
     count = 0
     with ArgusPeer() as peer:
-        for kill in range(8):
+        for kill in range(6):
             with collector_process(tmp_path, peer.url, "--server", server.address) as it:
                 wait_until(lambda kill=kill: peer.connects > kill)  # type: ignore[misc]
                 for _ in range(dice.randrange(6)):
@@ -193,6 +193,7 @@ def test_killed_again_and_again_it_loses_nothing_that_is_still_repeated(
                 wait_for_threads(server, count - dice.randint(0, 60))
                 assert it.stop(signal.SIGKILL) == -signal.SIGKILL
         with collector_process(tmp_path, peer.url, "--server", server.address) as it:
+            wait_until(lambda: peer.connects == 7)
             wait_for_threads(server, count)
             assert it.stop() == 0
     assert thread_ids(server) == list(range(1, count + 1))

@@ -114,6 +114,23 @@ def test_a_java_that_will_not_do(tmp_path: Path) -> None:
     assert "'/no/java' is not there" in it.said
 
 
+def test_a_java_that_fails_is_told_of_once(tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    java = tmp_path / "java"
+    modules = "java.base@21 jdk.compiler@21 jdk.jfr@21"
+    java.write_text(
+        f'#!/bin/sh\n[ "$1" = --list-modules ] && printf "%s\\n" {modules} && exit\n'
+        f"echo again >> {tmp_path}/runs\necho it is broken >&2\nexit 3\n"
+    )
+    java.chmod(0o755)
+    options = ("--jfr-repository", str(tmp_path / "repository"), "--java", str(java))
+    runs = tmp_path / "runs"
+    with collector_process(tmp_path, *options) as it:
+        wait_until(lambda: runs.exists() and len(runs.read_text().splitlines()) > 1)
+        assert it.stop() == 0
+    assert it.said.count("it is broken; trying again") == 1
+
+
 @pytest.mark.parametrize("arguments", [(), ("ws://h/", "--jfr-repository", ".")])
 def test_one_of_the_two(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     with collector_process(tmp_path, *arguments) as it:

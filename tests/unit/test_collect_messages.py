@@ -123,7 +123,9 @@ def test_control_characters_that_argus_does_not_escape() -> None:
 
 
 def test_a_state_update_is_neither_event_nor_odd() -> None:
-    assert read_message('{"type":"THREAD_STATE_UPDATE","counts":{},"threads":[]}', "jvm").is_state_update
+    for separators in ((",", ":"), (", ", ": ")):
+        told = {"type": "THREAD_STATE_UPDATE", "counts": {}, "threads": []}
+        assert read_message(json.dumps(told, separators=separators), "jvm").is_state_update
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,7 @@ def collect_command(
         spool_folder = default_spool(url or str(jfr_repository and jfr_repository.resolve()))
     program = find_java(java) if jfr_repository is not None else ""
     with Spool(spool_folder, spool_bytes, status.say) as spool:
+        status.say(f"collecting from {url or jfr_repository} into {server}, by way of {spool.folder}")
         if spool.waiting:
             status.say(f"{spool.waiting:,} events of an earlier run wait in {spool.folder}")
         receiver: Receiver

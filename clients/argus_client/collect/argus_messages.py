@@ -33,6 +33,8 @@ _GC_TYPES: Mapping[str, "EventType.ValueType"] = MappingProxyType(
 # Argus leaves control characters in names as they are, which strict JSON does not have.
 _JSON = json.JSONDecoder(strict=False)
 _STATE_UPDATE = "THREAD_STATE_UPDATE"
+# As Argus begins them. They can be large, and come ten times a second.
+_STATE_UPDATE_START = f'{{"type":"{_STATE_UPDATE}",'
 
 # As Java writes an instant, but with any zone.
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -59,6 +61,8 @@ class _Odd(ValueError):
 
 def read_message(text: str, source: str) -> Message:
     """Reads one text message. Never raises for what is in it."""
+    if text.startswith(_STATE_UPDATE_START):
+        return Message()
     try:
         told = _JSON.decode(text)
     except (ValueError, RecursionError):

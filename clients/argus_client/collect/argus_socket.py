@@ -16,8 +16,8 @@ from argus_client.collect.replay import ReplayFilter
 from argus_client.collect.spool import Spool
 from argus_client.retry import Backoff
 
-# An event of the most bytes fits, whatever JSON makes of its text; up to 16 of them wait in memory.
-MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""The largest message that is received: a state update lists all threads, 15 MB for 100,000 of them."""
 
 # Short waits: what happens meanwhile, beyond 100 events, is gone.
 _BACKOFF = Backoff(first_s=0.2, max_s=5.0)
