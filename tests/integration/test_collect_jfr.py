@@ -106,6 +106,26 @@ def test_it_has_what_the_recording_has_even_if_it_is_killed(server: RunningServe
     assert all(row["thread_name"] == names[row["thread_id"]] for row in named)
 
 
+def test_the_next_jvm_after_one_that_was_killed(server: RunningServer, tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    options = ("--jfr-repository", str(tmp_path / "repository"), "--server", server.address)
+    with collector_process(tmp_path, *options) as it:
+        with live_threads(tmp_path) as jvm:
+            wait_until(lambda: count(server) > 10)
+            jvm.kill()
+            jvm.wait()
+        with live_threads(tmp_path) as jvm:
+            wait_until(lambda: it.said.count("the JVM has ended") == 1)
+            before = count(server)
+            wait_until(lambda: count(server) > before + 10)
+            jvm.communicate(b"end\n")
+            wait_until(lambda: it.said.count("the JVM has ended") == 2)
+            assert it.stop() == 0
+    expected = sorted(row["timestamp"] for row in expected_rows(tmp_path / "whole.jfr"))
+    stored = server.sql(f"SELECT timestamp FROM events WHERE timestamp >= {expected[0]} ORDER BY 1")
+    assert [timestamp for (timestamp,) in stored] == expected
+
+
 def test_a_java_that_will_not_do(tmp_path: Path) -> None:
     (tmp_path / "repository").mkdir()
     options = ("--jfr-repository", str(tmp_path / "repository"), "--java", "/no/java")
@@ -123,6 +143,7 @@ def test_a_java_that_fails_is_told_of_once(tmp_path: Path) -> None:
         f"echo again >> {tmp_path}/runs\necho it is broken >&2\nexit 3\n"
     )
     java.chmod(0o755)
+    (tmp_path / "repository" / "2026_01_01_00_00_00_1").mkdir()
     options = ("--jfr-repository", str(tmp_path / "repository"), "--java", str(java))
     runs = tmp_path / "runs"
     with collector_process(tmp_path, *options) as it:

@@ -179,7 +179,7 @@ def test_oddities(text: str, oddity: str) -> None:
 
 
 _KEYS = sorted({*START, *GC, *CPU, "threadName", "duration"})
-_VALUES = (
+_VALUES: st.SearchStrategy[Any] = (
     st.sampled_from([None, True, 0, -1, 2**63, 1e400, "", AT, "\ud800", [], {}]) | st.integers() | st.text()
 )
 

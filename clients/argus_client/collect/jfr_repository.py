@@ -2,13 +2,15 @@
 
 import json
 import random
+import re
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from argus_client.collect.batching import Batcher
 from argus_client.collect.counts import Counts
@@ -18,6 +20,7 @@ from argus_client.ingest import MAX_EVENT_BYTES
 from argus_client.retry import Backoff
 from argus_client.sources.jfr_events import END, JFR_TYPES, START
 from argus_client.sources.jfr_jvm import ENVIRONMENT, JVM, source_of_jvm
+from argus_client.sources.jfr_program import read_message
 from argus_grpc.v1.event_pb2 import Event
 
 _FOLLOWER = "FollowRepository.java"
@@ -25,12 +28,17 @@ _FOLLOWER = "FollowRepository.java"
 _JAVA_OPTIONS = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 _BACKOFF = Backoff(first_s=0.5, max_s=5.0)
 _LOOK_INTERVAL_S = 0.2
+# A JVM flushes once a second.
+_SILENCE_S = 5.0
+# Besides, for java to start and compile the reader on a busy machine.
+_START_S = 60.0
+_JVM_FOLDER = re.compile(r"\d{4}(_\d\d){5}_\d+", re.ASCII)
 _MAX_ALIVE = 262_144
-_MAX_MESSAGE_CHARACTERS = 1_000
 
 
 class JfrRepository:
-    """Puts the events that a JVM flushes to its repository into the spool, from the first that it has.
+    """Puts the events that a JVM flushes to its repository into the spool, from the first that it has;
+    when another JVM has begun a repository in the folder, those of that one.
 
     source: which JVM the events are from; None: what the JVM says itself, else the folder's name.
     say: called with a sentence when following ends and goes on.
@@ -50,8 +58,12 @@ class JfrRepository:
         self._given_source = source
         self._counts = counts
         self._say = say
-        self._position = JfrPosition((spool.state or {}).get("jfr"))
-        self._batcher = Batcher(spool, lambda: {"jfr": self._position.state()})
+        state = (spool.state or {}).get("jfr", {})
+        self._position = JfrPosition(state)
+        self._jvm_folder: str = state.get("folder", "")
+        self._has_ended = False
+        self._last_line_s = 0.0
+        self._batcher = Batcher(spool, self._state)
         self._starts_ns: dict[int, int] = {}
         self._about_jvm: dict[str, Mapping[str, Any]] = {}
         self._source = source or folder.absolute().name
@@ -60,33 +72,50 @@ class JfrRepository:
     def run(self, stopped: threading.Event) -> None:
         """Follows until it is stopped, over as many JVMs as come."""
         while not stopped.is_set():
-            failure = self._follow(stopped)
+            folder = self._next_folder()
+            if folder is None:
+                stopped.wait(_LOOK_INTERVAL_S)
+                continue
+            failure = self._follow(folder, stopped)
             if stopped.is_set():
                 return
             if failure is None:
-                self._say(f"{self._folder}: the JVM has ended; waiting for another one")
-                self._wait_for_another(stopped)
+                self._has_ended = True
+                self._say(f"{folder}: the JVM has ended; waiting for another one")
                 continue
             self._failures += 1
             if self._failures == 1:
                 self._counts.outages += 1
-                self._say(f"{self._folder}: {failure}; trying again")
+                self._say(f"{folder}: {failure}; trying again")
             stopped.wait(_BACKOFF.wait_s(self._failures, random.random()))
 
-    def _wait_for_another(self, stopped: threading.Event) -> None:
-        """Returns when a folder is there that was not."""
-        before = set(self._folder.iterdir())
-        while not set(self._folder.iterdir()) - before and not stopped.wait(_LOOK_INTERVAL_S):
-            pass
+    def _state(self) -> dict[str, Any]:
+        return {"jfr": self._position.state() | {"folder": self._jvm_folder}}
 
-    def _follow(self, stopped: threading.Event) -> str | None:
+    def _next_folder(self) -> Path | None:
+        """The JVM's folder that is to be followed: at first the newest, then one after another."""
+        if any(self._folder.glob("*.jfr")):
+            # It is a JVM's own.
+            return None if self._has_ended else self._folder
+        # Their names begin with the time.
+        names = sorted(path.name for path in self._folder.iterdir() if _JVM_FOLDER.fullmatch(path.name))
+        if not self._jvm_folder:
+            names = names[-1:]
+        for name in names:
+            if name > self._jvm_folder or (name == self._jvm_folder and not self._has_ended):
+                if name != self._jvm_folder:
+                    self._jvm_folder, self._has_ended = name, False
+                return self._folder / name
+        return None
+
+    def _follow(self, folder: Path, stopped: threading.Event) -> str | None:
         """Runs the JDK's reader to its end; gives what went wrong, None if the JVM ended."""
         self._position.begin()
         self._starts_ns.clear()
         always = (START, JVM, ENVIRONMENT)
         others = [name for name in JFR_TYPES if name not in always]
-        folder, after_ns = str(self._folder.absolute()), str(self._position.after_ns)
-        arguments = (folder, after_ns, ",".join(always), ",".join(others))
+        after_ns = str(self._position.after_ns)
+        arguments = (str(folder.absolute()), after_ns, ",".join(always), ",".join(others))
         with (
             as_file(files("argus_client.collect") / _FOLLOWER) as follower,
             tempfile.TemporaryFile() as errors,
@@ -101,16 +130,36 @@ class JfrRepository:
         ):
             assert process.stdout is not None
             assert process.stdin is not None
-            ending = threading.Thread(target=_end_with, args=(stopped, process), daemon=True)
+            self._last_line_s = time.monotonic() + _START_S
+            ending = threading.Thread(target=self._end, args=(folder, stopped, process), daemon=True)
             ending.start()
             try:
                 for line in process.stdout:
+                    self._last_line_s = time.monotonic()
                     self._take(line)
             finally:
                 self._batcher.flush()
                 process.kill()
             status = process.wait()
-            return None if status == 0 else _told(errors) or f"java ended with status {status}"
+            ending.join()
+            return (
+                None
+                if status == 0 or self._is_dead(folder)
+                else read_message(errors) or f"java ended with status {status}"
+            )
+
+    def _end(self, folder: Path, stopped: threading.Event, process: "subprocess.Popen[bytes]") -> None:
+        """Ends the reader when it is time: it waits for ever for what a killed JVM will not write."""
+        while process.poll() is None:
+            if stopped.wait(_LOOK_INTERVAL_S) or self._is_dead(folder):
+                process.kill()
+
+    def _is_dead(self, folder: Path) -> bool:
+        """Whether the JVM flushes no more, and there is one that began later."""
+        is_silent = time.monotonic() - self._last_line_s > _SILENCE_S
+        return is_silent and any(
+            path.name > folder.name for path in self._folder.iterdir() if _JVM_FOLDER.fullmatch(path.name)
+        )
 
     def _take(self, line: bytes) -> None:
         if line == b"{}\n":
@@ -165,17 +214,3 @@ class JfrRepository:
             start_ns = self._starts_ns.pop(event.thread_id, None)
             if start_ns is not None and start_ns <= event.timestamp:
                 event.duration_ns = event.timestamp - start_ns
-
-
-def _end_with(stopped: threading.Event, process: "subprocess.Popen[bytes]") -> None:
-    while process.poll() is None:
-        if stopped.wait(0.2):
-            process.kill()
-
-
-def _told(errors: IO[bytes]) -> str:
-    """What java said went wrong, in one line."""
-    errors.seek(0)
-    lines = errors.read(64 * 1024).decode(errors="replace").splitlines()
-    told = [line.strip() for line in lines if line[:1].strip() and not line.startswith("Picked up ")]
-    return " ".join(told)[:_MAX_MESSAGE_CHARACTERS]

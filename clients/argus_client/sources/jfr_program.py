@@ -113,7 +113,7 @@ class JfrProgram:
                 process.wait()
                 output.close()
             if status != 0:
-                reason = _read_message(errors).replace(str(readable), str(recording)) or _tell_status(status)
+                reason = read_message(errors).replace(str(readable), str(recording)) or _tell_status(status)
                 raise SourceError(f"{recording} cannot be read: {reason}") from incomplete
             if incomplete is not None:
                 raise SourceError(
@@ -135,8 +135,8 @@ def _with_name_for_jfr(recording: Path) -> Iterator[Path]:
         yield link
 
 
-def _read_message(errors: IO[bytes]) -> str:
-    """What jfr says went wrong, without the JVM's notices and stack traces, in one line."""
+def read_message(errors: IO[bytes]) -> str:
+    """What a JDK's program says went wrong, without the JVM's notices and stack traces, in one line."""
     errors.seek(0)
     lines = errors.read(64 * 1024).decode(errors="replace").splitlines()
     told = [line.strip() for line in lines if line[:1].strip() and not line.startswith("Picked up ")]
