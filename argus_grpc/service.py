@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from argus_grpc.bounds import MemoryBudget
 from argus_grpc.columns import COLUMNS, choose_columns
 from argus_grpc.encode import encode_batch
-from argus_grpc.errors import InvalidField, NotServed
-from argus_grpc.export import Export, ExportRequest, MemoryBudget
+from argus_grpc.errors import InvalidField
+from argus_grpc.export import Export, ExportRequest
+from argus_grpc.follow import Exporter, Reached
 from argus_grpc.ingest import ingest_arrow, ingest_rows
 from argus_grpc.plan import plan_export
 from argus_grpc.query import check_query
@@ -23,6 +25,7 @@ from argus_grpc.v1.export_pb2 import (
     Order,
     PlanExportRequest,
     PlanExportResponse,
+    Progress,
     StreamEventsRequest,
     StreamEventsResponse,
 )
@@ -58,6 +61,7 @@ class ExportService(ExportServiceServicer):
             watermark=plan.watermark,
             query=request.query,
             columns=[column.to_message() for column in columns],
+            removed_events=self._store.removed_through,
         )
 
     # Some messages are serialized already: see CallInterceptor.
@@ -65,16 +69,21 @@ class ExportService(ExportServiceServicer):
         self, request: StreamEventsRequest, context: grpc.ServicerContext
     ) -> Iterator[StreamEventsResponse | bytes]:
         export_request = _to_export_request(request)
-        with (
-            self._budget.share() as share,
-            Export(export_request, self._store, self._tokens, share, request.resume_token) as export,
-        ):
-            context.add_callback(export.cancel)
-            export.begin()
+        exporter = Exporter(export_request, self._store, self._tokens, self._budget)
+        context.add_callback(exporter.cancel)
+        with exporter.export(request.resume_token) as export:
             yield StreamEventsResponse(header=_to_header(export, export_request))
             for batch in export.batches():
                 yield encode_batch(batch.events, request.encoding, batch.first_row, batch.resume_token)
-            yield StreamEventsResponse(summary=_to_summary(export))
+            if not request.follow:
+                yield StreamEventsResponse(summary=_to_summary(export))
+                return
+            end = export.end
+        for part in exporter.follow(end):
+            if isinstance(part, Reached):
+                yield StreamEventsResponse(progress=_to_progress(part))
+            else:
+                yield encode_batch(part.events, request.encoding, part.first_row, part.resume_token)
 
 
 class IngestService(IngestServiceServicer):
@@ -93,14 +102,14 @@ class IngestService(IngestServiceServicer):
 
 def _to_export_request(request: StreamEventsRequest) -> ExportRequest:
     check_query(request.query)
-    if request.follow:
-        raise NotServed("follow is not served by this version; leave it unset")
     if request.encoding not in Encoding.values():
         raise InvalidField("encoding", request.encoding, ", ".join(Encoding.keys()))
     if request.order not in Order.values():
         raise InvalidField("order", request.order, ", ".join(Order.keys()))
     if request.limit < 0:
         raise InvalidField("limit", request.limit, "0 (no limit) or more")
+    if request.limit and request.follow:
+        raise InvalidField("limit", request.limit, "0 (no limit) where follow is set")
     max_batch_bytes = request.max_batch_bytes or DEFAULT_BATCH_BYTES
     if max_batch_bytes not in BATCH_BYTES_ALLOWED:
         allowed = (
@@ -129,6 +138,13 @@ def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
         resume_token=export.resume_token(),
         server_version=VERSION,
         store_id=export.store_id,
+        removed_events=export.removed_events,
+    )
+
+
+def _to_progress(reached: Reached) -> Progress:
+    return Progress(
+        rows_sent=reached.rows_sent, resume_token=reached.resume_token, watermark=reached.watermark
     )
 
 

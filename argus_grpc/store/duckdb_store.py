@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,6 +57,10 @@ class DuckDbStore:
         row = self._connection.execute("SELECT coalesce(max(sequence), 0) FROM events").fetchone()
         assert row is not None
         self._watermark = int(row[0])
+        self._has_news = threading.Condition()
+        self._is_stopping = False
+        self.removed_through = 0
+        """The events with sequences from 1 to this have been removed; the others are there."""
         self.store_id = self.random_bytes("store_id")[:8].hex()
         """Names this store, wherever its file is moved: sequences mean nothing to another one."""
         # The first compilation loads the compiler, half a second that no caller should wait.
@@ -66,6 +71,29 @@ class DuckDbStore:
     def watermark(self) -> int:
         """The greatest committed sequence; 0 while there is none. All below it are committed too."""
         return self._watermark
+
+    def wait_for_commit(self, after: int, timeout_s: float, is_over: Callable[[], bool]) -> None:
+        """Returns once an event with a greater sequence is committed, is_over() holds, or the time is up.
+
+        Whoever makes is_over() hold calls wake_waiting(). Raises StoreUnavailable once stop_waiting() has
+        been called.
+        """
+        with self._has_news:
+            self._has_news.wait_for(
+                lambda: self._watermark > after or self._is_stopping or is_over(), timeout_s
+            )
+            if self._is_stopping:
+                raise StoreUnavailable("the server is stopping; resume to go on")
+
+    def wake_waiting(self) -> None:
+        """Has all that wait for a commit look whether their wait is over."""
+        with self._has_news:
+            self._has_news.notify_all()
+
+    def stop_waiting(self) -> None:
+        """Ends all waits for a commit, and those to come."""
+        self._is_stopping = True
+        self.wake_waiting()
 
     def append(self, events: pa.RecordBatch) -> range:
         """Stores events, whole or not at all, and returns the sequences they were given.
@@ -79,6 +107,7 @@ class DuckDbStore:
     def _on_committed(self, _events: pa.RecordBatch, sequences: range) -> None:
         """All that is committed passes here, in order, before those who brought it are told."""
         self._watermark = sequences[-1]
+        self.wake_waiting()
 
     def select(self, matching: ir.Table, watermark: int, order: "Order.ValueType") -> Selection:
         """Opens the events of an expression over the events table, those up to the watermark, for
