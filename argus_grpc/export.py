@@ -14,7 +14,7 @@ from argus_grpc.columns import Column
 from argus_grpc.errors import EventsRemoved
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.query import matching
-from argus_grpc.store import DuckDbStore
+from argus_grpc.store import CompiledQuery, DuckDbStore
 from argus_grpc.tokens import ExportPosition, TokenMaker
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.v1.query_pb2 import EventQuery
@@ -65,11 +65,11 @@ class Export:
         share_bytes: Callable[[], int],
         resume_token: str = "",
         *,
-        follows: ExportPosition | None = None,
+        follows: "Export | None" = None,
     ) -> None:
         """share_bytes: says how many bytes this export may hold now.
         resume_token: where to go on; empty: a new export.
-        follows: the end of the export, or round, that this is the next round of.
+        follows: the export, or round, at its end, that this is the next round of.
 
         Raises InvalidToken, TokenExpired.
         """
@@ -77,7 +77,7 @@ class Export:
         self._request = request
         self._tokens = tokens
         self._store = store
-        self._follows = follows
+        self._last = follows.end if follows else None
         self._resumed = (
             tokens.check(resume_token, request.digest, store.store_id, now_s=int(time.time()))
             if resume_token
@@ -86,7 +86,10 @@ class Export:
         self.watermark = self._resumed.watermark if self._resumed else store.watermark
         is_round = follows is not None or (self._resumed is not None and self._resumed.is_round)
         self._order = Order.ORDER_ARRIVAL if is_round else request.order
-        self._selection = store.select(matching(request.query), self.watermark, self._order)
+        self._matching: CompiledQuery = (
+            follows._matching if follows else store.compile(matching(request.query))
+        )
+        self._selection = store.select(self._matching, self.watermark, self._order)
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +109,7 @@ class Export:
             if self._start.rows_sent + self._matching_left != self._start.matching_rows:
                 raise EventsRemoved
         else:
-            self._start = self._after(self._follows) if self._follows else self._first_position()
+            self._start = self._after(self._last) if self._last else self._first_position()
             self._matching_left = self._start.matching_rows - self._start.rows_sent
         self._position = self._start
         limit = self._request.max_rows
@@ -155,7 +158,7 @@ class Export:
 
     @property
     def end(self) -> ExportPosition:
-        """The place behind all of it, once all batches have been handed out."""
+        """The place behind all of it, which it has come to when all batches have been handed out."""
         return replace(self._position, next_position=self._position.end_position)
 
     def batches(self) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ from argus_grpc.bounds import MemoryBudget
 from argus_grpc.errors import Cancelled
 from argus_grpc.export import Batch, Export, ExportRequest
 from argus_grpc.store import DuckDbStore
-from argus_grpc.tokens import ExportPosition, TokenMaker
+from argus_grpc.tokens import TokenMaker
 
 ROUND_INTERVAL_S = 0.1
 """A follower begins no two rounds in less: what is committed meanwhile is read at once."""
@@ -55,7 +55,7 @@ class Exporter:
         self._store.wake_waiting()
 
     @contextmanager
-    def export(self, resume_token: str = "", follows: ExportPosition | None = None) -> Iterator[Export]:
+    def export(self, resume_token: str = "", follows: Export | None = None) -> Iterator[Export]:
         """An export, begun. See Export. Raises Cancelled, EventsRemoved, InvalidToken, TokenExpired."""
         with (
             self._budget.share() as share,
@@ -71,7 +71,7 @@ class Exporter:
                 with self._lock:
                     self._running = None
 
-    def follow(self, last: ExportPosition) -> Iterator[Batch | Reached]:
+    def follow(self, last: Export) -> Iterator[Batch | Reached]:
         """The matching events that come after the end of an export, in order of arrival, without an end;
         where it stands at first, and while there is nothing to send.
 
@@ -80,7 +80,7 @@ class Exporter:
         sent_s = -HEARTBEAT_S
         while True:
             if time.monotonic() - sent_s >= HEARTBEAT_S:
-                token = self._tokens.make(last, now_s=int(time.time()))
+                token = self._tokens.make(last.end, now_s=int(time.time()))
                 yield Reached(last.rows_sent, last.watermark, token)
                 sent_s = time.monotonic()
             self._wait_for_commit(last.watermark, sent_s + HEARTBEAT_S - time.monotonic())
@@ -88,10 +88,10 @@ class Exporter:
                 continue
             began_s = time.monotonic()
             with self.export(follows=last) as round_:
-                for batch in round_.batches():
-                    yield batch
-                    sent_s = time.monotonic()
-                last = round_.end
+                yield from round_.batches()
+            if round_.rows_sent > last.rows_sent:
+                sent_s = time.monotonic()
+            last = round_
             self._cancelled.wait(ROUND_INTERVAL_S - (time.monotonic() - began_s))
 
     def _wait_for_commit(self, after: int, timeout_s: float) -> None:

@@ -1,6 +1,7 @@
 """The two services: proto ↔ domain, in the order of the protos. No SQL, no status codes."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,7 +10,7 @@ from argus_grpc.bounds import MemoryBudget
 from argus_grpc.columns import COLUMNS, choose_columns
 from argus_grpc.encode import encode_batch
 from argus_grpc.errors import InvalidField
-from argus_grpc.export import Export, ExportRequest
+from argus_grpc.export import Batch, Export, ExportRequest
 from argus_grpc.follow import Exporter, Reached
 from argus_grpc.ingest import ingest_arrow, ingest_rows
 from argus_grpc.plan import plan_export
@@ -71,19 +72,15 @@ class ExportService(ExportServiceServicer):
         export_request = _to_export_request(request)
         exporter = Exporter(export_request, self._store, self._tokens, self._budget)
         context.add_callback(exporter.cancel)
+        encode = partial(_encode, request.encoding)
         with exporter.export(request.resume_token) as export:
             yield StreamEventsResponse(header=_to_header(export, export_request))
-            for batch in export.batches():
-                yield encode_batch(batch.events, request.encoding, batch.first_row, batch.resume_token)
+            # By map(), which does not hold on to the last batch while a follower waits.
+            yield from map(encode, export.batches())
             if not request.follow:
                 yield StreamEventsResponse(summary=_to_summary(export))
                 return
-            end = export.end
-        for part in exporter.follow(end):
-            if isinstance(part, Reached):
-                yield StreamEventsResponse(progress=_to_progress(part))
-            else:
-                yield encode_batch(part.events, request.encoding, part.first_row, part.resume_token)
+        yield from map(encode, exporter.follow(export))
 
 
 class IngestService(IngestServiceServicer):
@@ -142,10 +139,11 @@ def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
     )
 
 
-def _to_progress(reached: Reached) -> Progress:
-    return Progress(
-        rows_sent=reached.rows_sent, resume_token=reached.resume_token, watermark=reached.watermark
-    )
+def _encode(encoding: "Encoding.ValueType", part: Batch | Reached) -> StreamEventsResponse | bytes:
+    if isinstance(part, Batch):
+        return encode_batch(part.events, encoding, part.first_row, part.resume_token)
+    progress = Progress(rows_sent=part.rows_sent, resume_token=part.resume_token, watermark=part.watermark)
+    return StreamEventsResponse(progress=progress)
 
 
 def _to_summary(export: Export) -> ExportSummary:

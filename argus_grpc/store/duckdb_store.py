@@ -10,11 +10,13 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import sqlglot
+from sqlglot import exp
 
 from argus_grpc.errors import StoreUnavailable
 from argus_grpc.store.appender import Appender
 from argus_grpc.store.schema import create_or_upgrade
-from argus_grpc.store.selection import Selection
+from argus_grpc.store.selection import CompiledQuery, Selection
 from argus_grpc.v1.export_pb2 import Order
 
 READER_THREADS = 4
@@ -109,11 +111,14 @@ class DuckDbStore:
         self._watermark = sequences[-1]
         self.wake_waiting()
 
-    def select(self, matching: ir.Table, watermark: int, order: "Order.ValueType") -> Selection:
-        """Opens the events of an expression over the events table, those up to the watermark, for
-        reading."""
+    def compile(self, matching: ir.Table) -> CompiledQuery:
+        """An expression over the events table, for select(), whose costly part this is."""
         sql = str(ibis.to_sql(matching, dialect="duckdb"))
-        return Selection(self._connection.cursor(), self._readers, sql, watermark, order)
+        return sqlglot.parse_one(sql, read="duckdb", into=exp.Select).subquery("matching")
+
+    def select(self, matching: CompiledQuery, watermark: int, order: "Order.ValueType") -> Selection:
+        """Opens the events of a compiled expression, those up to the watermark, for reading."""
+        return Selection(self._connection.cursor(), self._readers, matching, watermark, order)
 
     def random_bytes(self, name: str) -> bytes:
         """32 random bytes kept with the database under a name; made when first asked for."""

@@ -4,17 +4,19 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import duckdb
 import pyarrow as pa
-import sqlglot
 from sqlglot import exp
 
 from argus_grpc.errors import Cancelled
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.windows import SEQUENCE_SPAN, cut_windows, position, split_position
+
+CompiledQuery: TypeAlias = exp.Subquery
+"""What DuckDbStore.compile makes of a query: the events that match."""
 
 _T = TypeVar("_T")
 
@@ -45,14 +47,14 @@ class Selection:
         self,
         cursor: duckdb.DuckDBPyConnection,
         readers: Executor,
-        matching_sql: str,
+        matching: CompiledQuery,
         watermark: int,
         order: "Order.ValueType",
     ) -> None:
         """Reads in the threads of `readers`."""
         self._cursor = cursor
         self._readers = readers
-        self._matching = sqlglot.parse_one(matching_sql, read="duckdb", into=exp.Select).subquery("matching")
+        self._matching = matching
         self._watermark = watermark
         self._order = order
         self._lock = threading.Lock()
