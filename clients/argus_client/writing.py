@@ -127,6 +127,7 @@ def _write_stream(
 
     def send_now(_guarded_cells: int) -> None:
         output.flush()
+        output.check_reader()
 
     guarded_cells = render_export(
         export,

@@ -25,6 +25,7 @@ from argus_client.cli import commands
 from argus_client.cli.progress import export_progress
 from argus_client.manifest import manifest_path, read_manifest
 from argus_client.verification import verify_file
+from argus_grpc import follow
 from tests.client_process import start_client
 from tests.conftest import RunningServer
 from tests.processes import ENVIRONMENT
@@ -47,6 +48,7 @@ def ingest(server: RunningServer, rows: int) -> int:
                 }
             )
         )
+    assert result.last_sequence is not None
     return result.last_sequence
 
 
@@ -97,6 +99,19 @@ def whole_lines(path: Path) -> int:
         except EOFError:
             return 0
     return data.count(b"\n")
+
+
+def test_a_reader_that_has_gone_is_noticed_while_nothing_comes(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "HEARTBEAT_S", 0.05)
+    with start(server.address) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("timestamp,")
+        process.stdout.close()
+        assert process.wait(PATIENCE_S) == 141
+        assert process.stderr.read() == ""
 
 
 def test_a_signal_gives_the_file_its_name_and_its_proof(server: RunningServer, tmp_path: Path) -> None:
