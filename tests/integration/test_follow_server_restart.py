@@ -1,4 +1,5 @@
-"""A follower sees what another client writes, each event once and in order, though the server is killed."""
+"""A follower sees what another client writes, each event once and in order, though the server is killed
+or stopped in the middle, and started again."""
 
 import signal
 import threading
@@ -81,8 +82,20 @@ class Writer:
                 return
 
 
-@pytest.mark.parametrize("query", [EventQuery(), EventQuery(types=["PINNED"], sources=["writer-1"])])
-def test_100_000_events_of_another_client_come_once_and_in_order(tmp_path: Path, query: EventQuery) -> None:
+@pytest.mark.parametrize(
+    ("query", "number", "said"),
+    [
+        (EventQuery(), signal.SIGKILL, "went away, after "),
+        (
+            EventQuery(types=["PINNED"], sources=["writer-1"]),
+            signal.SIGTERM,
+            "the server is stopping; resume",
+        ),
+    ],
+)
+def test_100_000_events_of_another_client_come_once_and_in_order(
+    tmp_path: Path, query: EventQuery, number: signal.Signals, said: str
+) -> None:
     database = tmp_path / "events.duckdb"
     told: list[ArgusClientError] = []
     seen: list[pa.RecordBatch] = []
@@ -104,11 +117,11 @@ def test_100_000_events_of_another_client_come_once_and_in_order(tmp_path: Path,
             seen.append(events)
             rows = sum(batch.num_rows for batch in seen)
             if rows > 2 * first_live_row and server.process.poll() is None:
-                server.stop(signal.SIGKILL)
+                server.stop(number)
             if events["thread_id"][-1] == THE_LAST["thread_id"][0]:
                 export.end_following()
 
-    assert "went away, after " in str(told[0])
+    assert said in str(told[0])
     with duckdb.connect(database, read_only=True) as connection:
         stored = connection.execute("SELECT count(*), max(sequence) FROM events").fetchone()
         assert stored is not None
