@@ -36,7 +36,7 @@ from tests.processes import server_process
 pytestmark = pytest.mark.duckdb
 
 START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 
 def events(*timestamps: int, source: str = "s", name: str = "") -> list[Event]:
@@ -82,7 +82,11 @@ def reason_of(error: grpc.RpcError, detail: Message | None = None) -> str:
     return str(info.reason)
 
 
-def test_after_the_snapshot_come_new_events_as_they_arrived(server: RunningServer) -> None:
+def test_after_the_snapshot_come_new_events_as_they_arrived(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing but the commits wakes it in time.
+    monkeypatch.setattr(follow, "HEARTBEAT_S", 2 * PATIENCE_S)
     server.ingest(events(30, 10, 20))
     stream = following(server)
     snapshot = until(stream, is_progress)

@@ -58,13 +58,14 @@ def test_while_nothing_comes_the_token_gets_newer_and_the_file_does_not_begin_tw
     newer = altered(progress(0, 1_100), _with_token("newer"))
     again = (header(1, watermark=1_200), batch(0, 1), summary(1, watermark=1_200))
 
+    times = 0
+
     def interrupt(_rows: int) -> None:
         nonlocal times
         times += 1
         if times == 2:
             raise KeyboardInterrupt
 
-    times = 0
     with (
         scripted_server(header(0), progress(0), newer, Stall(), then=[again]) as server,
         ExportClient(server.address, backoff=Backoff(first_s=0.001)) as client,
