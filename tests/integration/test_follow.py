@@ -227,6 +227,18 @@ def test_events_that_were_removed_before_they_were_sent_end_it_by_name(server: R
     assert server.exports.PlanExport(PlanExportRequest()).removed_events == 2
 
 
+def test_an_older_copy_of_the_store_is_not_followed_on(server: RunningServer) -> None:
+    """It would give sequences that have been sent to other events, and they would be passed over."""
+    server.ingest(events(1, 2, source="b"))
+    stream = following(server, query=EventQuery(sources=["a"]))
+    token = until(stream, is_progress)[-1].progress.resume_token
+    stream.cancel()
+    server.server._store._watermark = 1
+    with pytest.raises(grpc.RpcError) as refusal:
+        next(following(server, query=EventQuery(sources=["a"]), resume_token=token))
+    assert reason_of(refusal.value) == "EVENTS_REMOVED"
+
+
 def test_a_limit_is_refused(server: RunningServer) -> None:
     with pytest.raises(grpc.RpcError) as refusal:
         next(following(server, limit=3))
