@@ -30,7 +30,7 @@ class Plan:
 def plan_export(store: DuckDbStore, query: EventQuery, columns: Sequence[Column]) -> Plan:
     """The plan of a query that check_query passed."""
     watermark = store.watermark
-    with store.select(matching(query), watermark, Order.ORDER_TIME) as selection:
+    with store.select(store.compile(matching(query)), watermark, Order.ORDER_TIME) as selection:
         extent = selection.extent()
         sample = selection.sample([column.name for column in columns], _SAMPLE_ROWS)
     csv_bytes = json_bytes = 0

@@ -7,9 +7,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
 from argus_grpc.errors import StoreUnavailable
-from argus_grpc.export import MemoryBudget
 from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.access_log import AccessLog
 from argus_grpc.interceptors.domain_errors import DomainErrors
@@ -108,9 +108,12 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        """Takes no new calls, waits for running ones as long as the grace time, then ends them."""
+        """Takes no new calls, waits for running ones as long as the grace time, then ends them. Exports
+        that wait for new events end at once."""
         self._health.enter_graceful_shutdown()
-        self._grpc.stop(self._config.shutdown_grace_s).wait()
+        has_stopped = self._grpc.stop(self._config.shutdown_grace_s)
+        self._store.stop_waiting()
+        has_stopped.wait()
         self._threads.shutdown()
         self._stalls.close()
         self._store.close()

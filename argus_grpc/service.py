@@ -1,14 +1,17 @@
 """The two services: proto ↔ domain, in the order of the protos. No SQL, no status codes."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from argus_grpc.bounds import MemoryBudget
 from argus_grpc.columns import COLUMNS, choose_columns
 from argus_grpc.encode import encode_batch
-from argus_grpc.errors import Cancelled, InvalidField, NotServed
-from argus_grpc.export import Export, ExportRequest, MemoryBudget
+from argus_grpc.errors import Cancelled, InvalidField
+from argus_grpc.export import Batch, Export, ExportRequest
+from argus_grpc.follow import Exporter, Reached
 from argus_grpc.ingest import Admission, ingest
 from argus_grpc.plan import plan_export
 from argus_grpc.query import check_query
@@ -23,6 +26,7 @@ from argus_grpc.v1.export_pb2 import (
     Order,
     PlanExportRequest,
     PlanExportResponse,
+    Progress,
     StreamEventsRequest,
     StreamEventsResponse,
 )
@@ -58,6 +62,7 @@ class ExportService(ExportServiceServicer):
             watermark=plan.watermark,
             query=request.query,
             columns=[column.to_message() for column in columns],
+            removed_events=self._store.removed_through,
         )
 
     # Some messages are serialized already: see CallInterceptor.
@@ -65,16 +70,17 @@ class ExportService(ExportServiceServicer):
         self, request: StreamEventsRequest, context: grpc.ServicerContext
     ) -> Iterator[StreamEventsResponse | bytes]:
         export_request = _to_export_request(request)
-        with (
-            self._budget.share() as share,
-            Export(export_request, self._store, self._tokens, share, request.resume_token) as export,
-        ):
-            context.add_callback(export.cancel)
-            export.begin()
+        exporter = Exporter(export_request, self._store, self._tokens, self._budget)
+        context.add_callback(exporter.cancel)
+        encode = partial(_encode, request.encoding)
+        with exporter.export(request.resume_token) as export:
             yield StreamEventsResponse(header=_to_header(export, export_request))
-            for batch in export.batches():
-                yield encode_batch(batch.events, request.encoding, batch.first_row, batch.resume_token)
-            yield StreamEventsResponse(summary=_to_summary(export))
+            # By map(), which does not hold on to the last batch while a follower waits.
+            yield from map(encode, export.batches())
+            if not request.follow:
+                yield StreamEventsResponse(summary=_to_summary(export))
+                return
+        yield from map(encode, exporter.follow(export))
 
 
 class IngestService(IngestServiceServicer):
@@ -104,14 +110,14 @@ def _receive(request: Iterator[bytes]) -> bytes:
 
 def _to_export_request(request: StreamEventsRequest) -> ExportRequest:
     check_query(request.query)
-    if request.follow:
-        raise NotServed("follow is not served by this version; leave it unset")
     if request.encoding not in Encoding.values():
         raise InvalidField("encoding", request.encoding, ", ".join(Encoding.keys()))
     if request.order not in Order.values():
         raise InvalidField("order", request.order, ", ".join(Order.keys()))
     if request.limit < 0:
         raise InvalidField("limit", request.limit, "0 (no limit) or more")
+    if request.limit and request.follow:
+        raise InvalidField("limit", request.limit, "0 (no limit) where follow is set")
     max_batch_bytes = request.max_batch_bytes or DEFAULT_BATCH_BYTES
     if max_batch_bytes not in BATCH_BYTES_ALLOWED:
         allowed = (
@@ -140,7 +146,15 @@ def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
         resume_token=export.resume_token(),
         server_version=VERSION,
         store_id=export.store_id,
+        removed_events=export.removed_events,
     )
+
+
+def _encode(encoding: "Encoding.ValueType", part: Batch | Reached) -> StreamEventsResponse | bytes:
+    if isinstance(part, Batch):
+        return encode_batch(part.events, encoding, part.first_row, part.resume_token)
+    progress = Progress(rows_sent=part.rows_sent, resume_token=part.resume_token, watermark=part.watermark)
+    return StreamEventsResponse(progress=progress)
 
 
 def _to_summary(export: Export) -> ExportSummary:

@@ -27,12 +27,15 @@ class ExportPosition:
     store_id: str
     watermark: int
     matching_rows: int
-    """How many events matched when the export began."""
+    """How many events the export has, from its start to the watermark."""
     rows_sent: int
     next_position: int
     """The least position that may not have been sent."""
     end_position: int
     """A position greater than that of any event of the export."""
+    is_round: bool = False
+    """Whether it is in a round of an export that is followed: all of it, and its positions, are then in
+    order of arrival, and rows are those since the first export began."""
 
 
 class TokenMaker:

@@ -104,9 +104,9 @@ def scripted_server(*steps: Step, then: Sequence[Sequence[Step]] = ()) -> Iterat
         server.stop(None).wait()
 
 
-def header(total_events: int, first_row: int = 0) -> StreamEventsResponse:
+def header(total_events: int, first_row: int = 0, watermark: int = WATERMARK) -> StreamEventsResponse:
     message = header_of(DEFAULT_COLUMNS, total_events)
-    message.watermark, message.first_row, message.resume_token = WATERMARK, first_row, "token-0"
+    message.watermark, message.first_row, message.resume_token = watermark, first_row, "token-0"
     return StreamEventsResponse(header=message)
 
 
@@ -133,18 +133,21 @@ def batch(first_row: int, row_count: int) -> StreamEventsResponse:
     )
 
 
-def progress(rows_sent: int) -> StreamEventsResponse:
-    return StreamEventsResponse(progress=Progress(rows_sent=rows_sent, resume_token=f"token-{rows_sent}"))
+def progress(rows_sent: int, watermark: int = WATERMARK) -> StreamEventsResponse:
+    token = f"token-{rows_sent}"
+    return StreamEventsResponse(
+        progress=Progress(rows_sent=rows_sent, resume_token=token, watermark=watermark)
+    )
 
 
-def summary(total_rows: int, rows_remaining: int = 0) -> StreamEventsResponse:
+def summary(total_rows: int, rows_remaining: int = 0, watermark: int = WATERMARK) -> StreamEventsResponse:
     return StreamEventsResponse(
         summary=ExportSummary(
             completeness=ExportSummary.COMPLETENESS_TRUNCATED
             if rows_remaining
             else ExportSummary.COMPLETENESS_COMPLETE,
             total_rows=total_rows,
-            watermark=WATERMARK,
+            watermark=watermark,
             rows_remaining=rows_remaining,
         )
     )

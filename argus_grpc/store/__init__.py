@@ -3,6 +3,15 @@
 from argus_grpc.store.appender import Appended, Brought, CommitTiming
 from argus_grpc.store.batch_ids import BatchId
 from argus_grpc.store.duckdb_store import DuckDbStore
-from argus_grpc.store.selection import Extent, Selection
+from argus_grpc.store.selection import CompiledQuery, Extent, Selection
 
-__all__ = ["Appended", "BatchId", "Brought", "CommitTiming", "DuckDbStore", "Extent", "Selection"]
+__all__ = [
+    "Appended",
+    "BatchId",
+    "Brought",
+    "CommitTiming",
+    "CompiledQuery",
+    "DuckDbStore",
+    "Extent",
+    "Selection",
+]

@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import sqlglot
+from sqlglot import exp
 
 from argus_grpc.errors import StoreUnavailable
 from argus_grpc.store.appender import DEFAULT_TIMING, Appended, Appender, Brought, CommitTiming
@@ -16,7 +19,7 @@ from argus_grpc.store.batch_ids import BatchId, BatchIds
 from argus_grpc.store.database import Database
 from argus_grpc.store.disk import DiskSpace
 from argus_grpc.store.schema import create_or_upgrade
-from argus_grpc.store.selection import Selection
+from argus_grpc.store.selection import CompiledQuery, Selection
 from argus_grpc.v1.export_pb2 import Order
 
 READER_THREADS = 4
@@ -58,6 +61,10 @@ class DuckDbStore:
         row = self._database.read(lambda connection: connection.execute(query).fetchone())
         assert row is not None
         self._watermark = int(row[0])
+        self._has_news = threading.Condition()
+        self._is_stopping = False
+        self.removed_through = 0
+        """The events with sequences from 1 to this have been removed; the others are there."""
         self.store_id = self.random_bytes("store_id")[:8].hex()
         """Names this store, wherever its file is moved: sequences mean nothing to another one."""
         # The first compilation loads the compiler, half a second that no caller should wait.
@@ -76,6 +83,29 @@ class DuckDbStore:
         """The greatest committed sequence; 0 while there is none. All below it are committed too."""
         return self._watermark
 
+    def wait_for_commit(self, after: int, timeout_s: float, is_over: Callable[[], bool]) -> None:
+        """Returns once an event with a greater sequence is committed, is_over() holds, or the time is up.
+
+        Whoever makes is_over() hold calls wake_waiting(). Raises StoreUnavailable once stop_waiting() has
+        been called.
+        """
+        with self._has_news:
+            self._has_news.wait_for(
+                lambda: self._watermark > after or self._is_stopping or is_over(), timeout_s
+            )
+            if self._is_stopping:
+                raise StoreUnavailable("the server is stopping; resume to go on")
+
+    def wake_waiting(self) -> None:
+        """Has all that wait for a commit look whether their wait is over."""
+        with self._has_news:
+            self._has_news.notify_all()
+
+    def stop_waiting(self) -> None:
+        """Ends all waits for a commit, and those to come."""
+        self._is_stopping = True
+        self.wake_waiting()
+
     def append(self, events: Brought, batch_id: BatchId | None = None) -> Appended:
         """Stores events, whole or not at all, and returns the sequences they were given. A batch with an id
         is stored once: sent again, it gets the sequences that it was given then.
@@ -89,12 +119,16 @@ class DuckDbStore:
     def _on_committed(self, _events: pa.RecordBatch, sequences: range) -> None:
         """All that is committed passes here, in order, before those who brought it are told."""
         self._watermark = sequences[-1]
+        self.wake_waiting()
 
-    def select(self, matching: ir.Table, watermark: int, order: "Order.ValueType") -> Selection:
-        """Opens the events of an expression over the events table, those up to the watermark, for
-        reading."""
+    def compile(self, matching: ir.Table) -> CompiledQuery:
+        """An expression over the events table, for select(), whose costly part this is."""
         sql = str(ibis.to_sql(matching, dialect="duckdb"))
-        return Selection(self._database, self._readers, sql, watermark, order)
+        return sqlglot.parse_one(sql, read="duckdb", into=exp.Select).subquery("matching")
+
+    def select(self, matching: CompiledQuery, watermark: int, order: "Order.ValueType") -> Selection:
+        """Opens the events of a compiled expression, those up to the watermark, for reading."""
+        return Selection(self._database, self._readers, matching, watermark, order)
 
     def random_bytes(self, name: str) -> bytes:
         """32 random bytes kept with the database under a name; made when first asked for."""

@@ -4,11 +4,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import duckdb
 import pyarrow as pa
-import sqlglot
 from sqlglot import exp
 
 from argus_grpc.errors import Cancelled
@@ -16,6 +15,9 @@ from argus_grpc.ordering import OrderedWindow
 from argus_grpc.store.database import Database
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.windows import SEQUENCE_SPAN, cut_windows, position, split_position
+
+CompiledQuery: TypeAlias = exp.Subquery
+"""What DuckDbStore.compile makes of a query: the events that match."""
 
 _T = TypeVar("_T")
 
@@ -46,14 +48,14 @@ class Selection:
         self,
         database: Database,
         readers: Executor,
-        matching_sql: str,
+        matching: CompiledQuery,
         watermark: int,
         order: "Order.ValueType",
     ) -> None:
         """Reads in the threads of `readers`."""
         self._database = database
         self._readers = readers
-        self._matching = sqlglot.parse_one(matching_sql, read="duckdb", into=exp.Select).subquery("matching")
+        self._matching = matching
         self._watermark = watermark
         self._order = order
         self._lock = threading.Lock()

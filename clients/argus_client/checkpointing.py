@@ -13,6 +13,8 @@ from argus_client.manifest import Manifest
 from argus_client.stream import ResumePoint
 
 CHECKPOINT_INTERVAL_S = 1.0
+IDLE_CHECKPOINT_INTERVAL_S = 30.0
+"""While nothing is written, only the token gets newer: it would expire in the end."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class CheckpointedWriter:
             [_Mark(checkpoint.resume_point, checkpoint.stream_bytes, checkpoint.guarded_cells)]
         )
         self._last_checkpoint_s = time.monotonic()
+        self._has_news = False
 
     def write(self, data: bytes | pa.Buffer) -> None:
         view = memoryview(data).cast("B")
         # Of the first of what is rendered anew, the part has the compressed form already.
         skipped = max(0, self._checkpoint.settled_bytes - self._stream_bytes)
         self._stream_bytes += len(view)
+        self._has_news = True
         for piece in self._compressor.compress(view[skipped:]):
             self._part.write(piece)
 
@@ -50,12 +54,22 @@ class CheckpointedWriter:
         limit = self._checkpoint.request.limit
         # A request for the none that are left of a limit could not be told from one for all.
         if not limit or point.rows < limit:
-            self._marks.append(_Mark(point, self._stream_bytes, guarded_cells))
+            self._mark(_Mark(point, self._stream_bytes, guarded_cells))
         while len(self._marks) > 1 and self._marks[1].stream_bytes <= self._compressor.settled_bytes:
             self._marks.popleft()
-        if time.monotonic() - self._last_checkpoint_s >= CHECKPOINT_INTERVAL_S:
+        interval_s = CHECKPOINT_INTERVAL_S if self._has_news else IDLE_CHECKPOINT_INTERVAL_S
+        if time.monotonic() - self._last_checkpoint_s >= interval_s:
             self.save(None)
             self._last_checkpoint_s = time.monotonic()
+            self._has_news = False
+
+    def _mark(self, mark: _Mark) -> None:
+        # Of those that become usable together the last is the best, and small batches make many.
+        settles_at = self._compressor.settles_at
+        if settles_at(mark.stream_bytes) == settles_at(self._marks[-1].stream_bytes):
+            self._marks[-1] = mark
+        else:
+            self._marks.append(mark)
 
     def flush(self) -> None:
         """Writes what waits for a block to be full; nothing can be written after it."""

@@ -77,6 +77,7 @@ class ExportClient:
         columns: str | Iterable[str] = (),
         limit: int | None = None,
         order: Literal["time", "arrival"] = "time",
+        follow: bool = False,
         max_batch_bytes: int | None = None,
         resume_from: ResumePoint | None = None,
         on_retry: OnRetry | None = None,
@@ -87,6 +88,8 @@ class ExportClient:
         limit: at most this many events, at least 1; None is no limit. A limit that cuts shows in
             the summary.
         order: by (timestamp, sequence), or in the order of arrival.
+        follow: after these events, go on with new ones as they are committed, in the order of arrival,
+            until end_following(). Not with a limit.
         max_batch_bytes: about how many bytes of events come at once, 16 KiB to 2 MiB; None is 2 MiB,
             whose rendering costs least for each event.
         resume_from: the place in an export with the same query, columns and order that this one
@@ -99,6 +102,8 @@ class ExportClient:
             raise _not_allowed("order", order, " and ".join(_ORDERS))
         if limit is not None and limit < 1:
             raise _not_allowed("limit", limit, "1 or more; None for no limit")
+        if limit is not None and follow:
+            raise _not_allowed("limit", limit, "None for an export that is followed")
         if limit is not None and resume_from is not None and limit < resume_from.rows:
             raise _not_allowed("limit", limit, f"{resume_from.rows} or more, the events before resume_from")
         if max_batch_bytes is not None and max_batch_bytes not in _BATCH_BYTES:
@@ -110,6 +115,7 @@ class ExportClient:
             encoding=Encoding.ENCODING_ARROW,
             limit=limit or 0,
             order=_ORDERS[order],
+            follow=follow,
             max_batch_bytes=max_batch_bytes or _DEFAULT_BATCH_BYTES,
         )
         return Export(self._connection, request, resume_from=resume_from, rule=self._rule, on_retry=on_retry)

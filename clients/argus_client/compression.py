@@ -33,6 +33,10 @@ class Compressor:
         if compression == "zstd":
             self._zstd = pa.Codec("zstd", compression_level=_ZSTD_LEVEL)
 
+    def settles_at(self, stream_bytes: int) -> int:
+        """How many bytes of the stream have to come until so many have been handed out."""
+        return stream_bytes if self._compression == "none" else -(-stream_bytes // BLOCK_BYTES) * BLOCK_BYTES
+
     def compress(self, data: bytes | pa.Buffer) -> Iterator[bytes | memoryview]:
         """Takes bytes, and gives those of the blocks that they complete; to be read to its end."""
         rest = memoryview(data).cast("B")

@@ -25,6 +25,8 @@ class Export:
     where it was cut, by itself, as the client's retry_for_s says. Otherwise it raises: BrokenExport
     when the stream ended early or does not add up, or another of argus_client.errors. Leaving a
     loop early, an error, and close() call the export off.
+
+    One that is followed has no end of its own: end_following() ends it.
     """
 
     def __init__(
@@ -51,6 +53,16 @@ class Export:
         """Calls the export off, unless it has ended."""
         self._stream.close()
 
+    def end_following(self) -> None:
+        """Ends an export that is followed, whole: whoever reads it still gets what is under way, and then
+        there is a summary. Returns at once; any thread may call it, and again."""
+        self._stream.end_following()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether an export that is followed has come to its end once: what comes now are new events."""
+        return self._stream.is_live
+
     @property
     def request(self) -> StreamEventsRequest:
         """What was asked for: without a token, and with the limit of the whole export."""
@@ -71,7 +83,10 @@ class Export:
 
     @property
     def header(self) -> ExportHeader:
-        """What the export is: columns, watermark, exact total. Asking for it makes the call."""
+        """What the export is: columns, watermark, exact total. Asking for it makes the call.
+
+        Of one that is followed, watermark and total are those that it began with.
+        """
         return self._stream.open()
 
     @property
@@ -82,10 +97,15 @@ class Export:
         return self._stream.summary
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return (batch for batch in self.read() if batch is not None)
+
+    def read(self) -> Iterator[pa.RecordBatch | None]:
+        """As iterating over it; of an export that is followed, with a None each time that something else
+        than events has come, which is every few seconds."""
         if self._is_read:
             raise RuntimeError("an export can be read once; ask the client for another")
         self._is_read = True
-        return self._batches()
+        return self._read()
 
     def go_on_from(self, request: StreamEventsRequest, point: ResumePoint) -> None:
         """Makes this the rest of an earlier export of `request`. Only before it has been read."""
@@ -96,7 +116,9 @@ class Export:
         self._stream = self._make_stream(request, point)
 
     def to_arrow(self) -> pa.Table:
-        """All events, in memory."""
+        """All events, in memory. RuntimeError for an export that is followed."""
+        if self._request.follow:
+            raise RuntimeError("an export that is followed has no end to wait for; read it batch by batch")
         batches = list(self)
         return pa.Table.from_batches(batches, schema=self._stream.schema)
 
@@ -155,11 +177,16 @@ class Export:
         resume: go on where an earlier process was interrupted in writing the same export to this
             path. The file ends as if it had not been. With nothing to resume it begins anew; a file
             that is whole already is left as it is.
-        on_progress: called with the number of events rendered so far.
+        on_progress: called with the number of events rendered so far; while following also when there
+            are no new ones, every few seconds.
         on_notice: called with a sentence on what is done about an earlier, unfinished export.
 
+        An export that is followed is written until end_following(), which ends the file whole. Each batch
+        goes to the file as it comes; compressed, it waits for a block of 1 MiB to be full.
+
         Raises OutputError when the path cannot be written, or exists and overwrite is False;
-        InvalidRequest when the interrupted export was asked for differently.
+        InvalidRequest when the interrupted export was asked for differently, and for one that is
+        followed in a format that says how many events it has (json).
         """
         return write_export(
             self,
@@ -173,10 +200,12 @@ class Export:
             on_notice=on_notice,
         )
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _read(self) -> Iterator[pa.RecordBatch | None]:
         try:
             self._stream.open()
-            while (batch := self._stream.next_batch()) is not None:
-                yield batch
+            while self._stream.summary is None:
+                batch = self._stream.advance()
+                if batch is not None or self._request.follow:
+                    yield batch
         finally:
             self.close()

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -53,6 +54,20 @@ class Output:
     def flush(self) -> None:
         with reporting_os_errors(self._name):
             self._file.flush()
+
+    def check_reader(self) -> None:
+        """Raises BrokenPipeError if it is a pipe whose reader has gone, which else shows only when
+        something is written. (Not on Windows.)"""
+        if sys.platform == "win32":
+            return
+        try:
+            descriptor = self._file.fileno()
+        except io.UnsupportedOperation:  # not a file of the system's
+            return
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 @contextmanager

@@ -97,6 +97,8 @@ class Manifest:
         """Of a finished file. `request` is what was asked for, `form` how it is written."""
         metadata = export_metadata(header)
         del metadata["totalEvents"]
+        # That of an export that was followed is beyond its header's.
+        metadata["watermark"] = summary.watermark
         return cls(
             {
                 "file": file_name,

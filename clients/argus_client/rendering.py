@@ -34,27 +34,30 @@ def render_export(
     form: FileForm,
     write: Callable[[bytes | pa.Buffer], None],
     *,
+    is_begun: bool = False,
     guarded_cells: int = 0,
     after_batch: Callable[[int], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Writes the uncompressed bytes of the file, or of its rest where the export goes on.
 
+    is_begun: whether what comes before the first event is there already.
     guarded_cells: how many cells were guarded in what is there already; returned with those that
     came. after_batch is called with their number, on_progress with the number of events, each time
-    a batch has been given to `write`.
+    a batch has been given to `write`, and while following each time that there is none.
     """
-    batches = iter(export)
+    batches = export.read()
     renderer = make_renderer(form.format, form.options)
     if isinstance(renderer, CsvRenderer):
         renderer.guarded_cells = guarded_cells
     opening = renderer.begin(export.header)
     rows = export.header.first_row
-    if not rows:
+    if not rows and not is_begun:
         write(opening)
     for batch in batches:
-        write(_render(renderer, batch))
-        rows += batch.num_rows
+        if batch is not None:
+            write(_render(renderer, batch))
+            rows += batch.num_rows
         if after_batch is not None:
             after_batch(_guarded_cells(renderer))
         if on_progress is not None:

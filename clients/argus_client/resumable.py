@@ -43,7 +43,7 @@ class Ledger(Protocol):
     def has_appeared(self, path: Path, manifest: Manifest) -> None:
         """The file and its manifest are there. May be called again when it was interrupted."""
 
-    def was_streamed(self, header: ExportHeader) -> None:
+    def was_streamed(self, header: ExportHeader, summary: ExportSummary) -> None:
         """All was written to something that is not a file."""
 
 
@@ -211,6 +211,7 @@ class FileExport:
                 self._export,
                 self._form,
                 partial(background.do, writer.write),
+                is_begun=checkpoint.stream_bytes > 0,
                 guarded_cells=checkpoint.guarded_cells,
                 after_batch=lambda guarded: background.do(writer.pause, self._export.resume_point, guarded),
                 on_progress=self._on_progress,

@@ -20,7 +20,7 @@ OnRetry: TypeAlias = Callable[[int, float, ArgusClientError], None]
 
 class ResumingStream:
     """The batches of one export, checked. A call that is cut is followed by one that goes on, as the
-    rule has it. To be read by one thread; `close` may be called by any."""
+    rule has it. To be read by one thread; `close` and `end_following` may be called by any."""
 
     def __init__(
         self,
@@ -34,39 +34,43 @@ class ResumingStream:
         self._request = request
         self._rule = rule
         self._on_retry = on_retry
-        self._verifier = StreamVerifier(resume_from)
+        self._verifier = StreamVerifier(resume_from, follow=request.follow)
         self._retries = RetryState(has_begun=resume_from is not None)
         self._call: MessageStream[StreamEventsResponse] | None = None
         self._messages: Iterator[StreamEventsResponse] | None = None
-        self._closed = threading.Event()
+        self._call_follows = False
+        self._is_closed = self._is_ending = False
+        self._wake = threading.Event()
+        self._changing_call = threading.Lock()
         self.summary: ExportSummary | None = None
         """How the export ended, once the last batch has been given out."""
 
     def open(self) -> ExportHeader:
         """The header; the first to ask for it makes the call. Raises an ArgusClientError."""
-        if self._verifier.header is None and self._closed.is_set():
+        if self._verifier.header is None and self._is_closed:
             raise RuntimeError("the export is closed")
         try:
             while self._verifier.header is None:
-                self._advance()
+                self.advance()
         except BaseException:
             self.close()
             raise
         return self._verifier.header
 
-    def next_batch(self) -> pa.RecordBatch | None:
-        """The next events; None when the export has ended, whole. Raises an ArgusClientError."""
-        while self.summary is None:
-            batch = self._advance()
-            if batch is not None:
-                return batch
-        return None
-
     def close(self) -> None:
         """Calls the export off, unless it has ended."""
-        self._closed.set()
+        self._is_closed = True
+        self._wake.set()
         if self._call is not None:
             self._call.cancel()
+
+    def end_following(self) -> None:
+        """Has an export that is followed end whole, with what is under way. May be called again."""
+        self._is_ending = True
+        self._wake.set()
+        with self._changing_call:
+            if self._call is not None and self._call_follows:
+                self._call.cancel()
 
     @property
     def schema(self) -> pa.Schema:
@@ -79,8 +83,14 @@ class ResumingStream:
             return None
         return ResumePoint(self._verifier.resume_token, self._verifier.next_row)
 
-    def _advance(self) -> pa.RecordBatch | None:
-        """Takes the next message, of a new call where there is none; gives the events in it."""
+    @property
+    def is_live(self) -> bool:
+        """Whether the snapshot of an export that is followed is through."""
+        return self._verifier.is_live
+
+    def advance(self) -> pa.RecordBatch | None:
+        """Takes the next message, of a new call where there is none, and gives the events in it; None if
+        there are none, or the export has ended. Raises an ArgusClientError."""
         try:
             if self._messages is None:
                 self._messages = self._begin_call()
@@ -91,20 +101,29 @@ class ResumingStream:
             batch = self._verifier.accept(message)
         except ArgusClientError as error:
             self._messages = None
-            self._wait_or_raise(error)
+            if isinstance(error, BrokenExport) or not self._next_call_is_the_last:
+                self._wait_or_raise(error)
             return None
-        self._retries = self._retries.with_header() if batch is None else self._retries.with_progress()
+        has_come_further = batch is not None or message.WhichOneof("payload") == "progress"
+        self._retries = self._retries.with_progress() if has_come_further else self._retries.with_header()
         return batch
 
+    @property
+    def _next_call_is_the_last(self) -> bool:
+        """Whether this call was to be followed on, and is not any more."""
+        return self._is_ending and self._call_follows and not self._is_closed
+
     def _begin_call(self) -> Iterator[StreamEventsResponse]:
-        self._verifier.begin_call()
         request = StreamEventsRequest()
         request.CopyFrom(self._request)
         request.resume_token = self._verifier.resume_token
         is_all_there = 0 < request.limit <= self._verifier.next_row
         request.limit = 0 if is_all_there else max(0, request.limit - self._verifier.next_row)
-        self._call = self._connection.exports.StreamEvents(request)
-        if self._closed.is_set():
+        with self._changing_call:
+            self._call_follows = request.follow = request.follow and not self._is_ending
+            self._call = self._connection.exports.StreamEvents(request)
+        self._verifier.begin_call(follow=self._call_follows)
+        if self._is_closed:
             # close() may have come too early to see the call.
             self._call.cancel()
         messages = self._connection.messages(self._call)
@@ -142,6 +161,9 @@ class ResumingStream:
             raise given_up(error, decision)
         if self._on_retry is not None:
             self._on_retry(decision.attempt, decision.wait_s, error)
-        if self._closed.wait(decision.wait_s):
+        self._wake.clear()
+        if not self._is_closed and not self._next_call_is_the_last:
+            self._wake.wait(decision.wait_s)
+        if self._is_closed:
             raise error
         self._retries = decision.state

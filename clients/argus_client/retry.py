@@ -39,7 +39,7 @@ class RetryState:
         return replace(self, has_begun=True)
 
     def with_progress(self) -> "RetryState":
-        """After events have come."""
+        """After events have come, or the word that there are none to send."""
         return RetryState(has_begun=True)
 
 

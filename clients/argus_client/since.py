@@ -18,7 +18,7 @@ from argus_client.files import locked, write_atomically
 from argus_client.manifest import InvalidManifest, Manifest, manifest_path, read_manifest
 from argus_client.query import EventQuery
 from argus_client.resumable import complete, has_appeared
-from argus_grpc.v1.export_pb2 import ExportHeader, StreamEventsRequest
+from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamEventsRequest
 
 _VERSION = 1
 
@@ -93,8 +93,8 @@ class SinceLast:
         self._check_store(manifest["storeId"], manifest["watermark"])
         self._move(manifest["storeId"], manifest["watermark"], _last_file(path, manifest))
 
-    def was_streamed(self, header: ExportHeader) -> None:
-        self._move(header.store_id, header.watermark, None)
+    def was_streamed(self, header: ExportHeader, summary: ExportSummary) -> None:
+        self._move(header.store_id, summary.watermark, None)
 
     def _check_store(self, store_id: str, watermark: int) -> None:
         if self._state is None:

@@ -44,20 +44,30 @@ class StreamVerifier:
 
     The messages of a later call go on where those of the call before it broke off. Every method
     raises BrokenExport, saying what does not add up.
+
+    follow: whether the export is followed: events may then come beyond those that the header counts, and
+        the header of a later call may count more.
     """
 
-    def __init__(self, resume_from: ResumePoint | None = None) -> None:
+    def __init__(self, resume_from: ResumePoint | None = None, *, follow: bool = False) -> None:
         self.header: ExportHeader | None = None
+        """The first call's."""
+        self.is_live = False
+        """Whether the snapshot of an export that is followed is through."""
         self.summary: ExportSummary | None = None
         self.next_row = resume_from.rows if resume_from else 0
         self.resume_token = resume_from.token if resume_from else ""
-        self._call_has_header = False
+        self._follow = self._call_follows = follow
+        self._call_header: ExportHeader | None = None
+        self._watermark = 0
         self.schema: pa.Schema = pa.schema([])
         """The schema of the batches, by the header's columns."""
 
-    def begin_call(self) -> None:
-        """The next message is the first of a new call, made with resume_token."""
-        self._call_has_header = False
+    def begin_call(self, *, follow: bool = False) -> None:
+        """The next message is the first of a new call, made with resume_token, that follows or does not:
+        the one that ends an export that is followed does not."""
+        self._call_header = None
+        self._call_follows = follow
         # Without status OK after it, a summary says nothing.
         self.summary = None
 
@@ -72,20 +82,22 @@ class StreamVerifier:
             raise BrokenExport(f"the server sent a {kind} after the summary")
         if kind == "header":
             self._accept_header(message.header)
-        elif self.header is None or not self._call_has_header:
+        elif self._call_header is None:
             raise BrokenExport(f"the stream begins with a {kind}, not with a header")
         elif kind == "batch":
-            return self._accept_batch(message.batch, self.header)
+            return self._accept_batch(message.batch, self._call_header)
         elif kind == "progress":
             self._accept_progress(message.progress)
         else:
-            self._accept_summary(message.summary, self.header)
+            self._accept_summary(message.summary, self._call_header)
         return None
 
     def finish(self) -> ExportSummary:
         """The summary, once the stream has ended with status OK."""
-        if not self._call_has_header:
+        if self._call_header is None:
             raise BrokenExport("the stream ended before its header")
+        if self._call_follows:
+            raise BrokenExport(f"the server ended an export that was to be followed, {self.so_far}")
         if self.summary is None:
             raise BrokenExport(f"the stream ended without its summary, {self.so_far}")
         return self.summary
@@ -93,11 +105,12 @@ class StreamVerifier:
     @property
     def so_far(self) -> str:
         """How far the export has come, for messages."""
-        of_total = f" of {self.header.total_events:,}" if self.header is not None else ""
-        return f"after {self.next_row:,}{of_total} events"
+        if self.header is None or self._follow:
+            return f"after {self.next_row:,} events"
+        return f"after {self.next_row:,} of {self.header.total_events:,} events"
 
     def _accept_header(self, header: ExportHeader) -> None:
-        if self._call_has_header:
+        if self._call_header is not None:
             raise BrokenExport(f"the server sent a second header, {self.so_far}")
         if self.header is not None:
             self._refuse_other_export(header, self.header)
@@ -108,16 +121,28 @@ class StreamVerifier:
         if self.header is None:
             self.schema = pa.schema([(column.name, _arrow_type(column)) for column in header.columns])
             self.header = header
-        self._call_has_header, self.resume_token = True, header.resume_token
+        self._call_header, self.resume_token = header, header.resume_token
+        self._watermark = header.watermark
 
     def _refuse_other_export(self, header: ExportHeader, first: ExportHeader) -> None:
         before, now = _identity(first), _identity(header)
+        if self._follow:
+            self._refuse_shrunk("watermark", self._watermark, header.watermark)
+            self._refuse_shrunk("total_events", max(first.total_events, self.next_row), header.total_events)
+            del before["watermark"], before["total_events"]
         for name, value in before.items():
             if now[name] != value:
                 raise BrokenExport(
                     f"the server goes on with another export, {self.so_far}: "
                     f"its {name} was {value}, and is {now[name]} now"
                 )
+
+    def _refuse_shrunk(self, name: str, before: int, now: int) -> None:
+        if now < before:
+            raise BrokenExport(
+                f"the server goes back behind what it has sent, {self.so_far}: "
+                f"its {name} was {before:,} at least, and is {now:,} now"
+            )
 
     def _accept_batch(self, batch: EventBatch, header: ExportHeader) -> pa.RecordBatch:
         if batch.first_row != self.next_row:
@@ -136,7 +161,7 @@ class StreamVerifier:
                 f"the batch at event {self.next_row:,} says it has {batch.row_count:,} events, "
                 f"but has {events.num_rows:,}"
             )
-        if self.next_row + batch.row_count > header.total_events:
+        if not self._call_follows and self.next_row + batch.row_count > header.total_events:
             raise BrokenExport(f"more events came than the {header.total_events:,} that the header says")
         self.next_row += batch.row_count
         self.resume_token = batch.resume_token
@@ -161,9 +186,15 @@ class StreamVerifier:
     def _accept_progress(self, progress: Progress) -> None:
         if progress.rows_sent != self.next_row:
             raise BrokenExport(f"the server says it has sent {progress.rows_sent:,} events, {self.so_far}")
+        if self._call_follows:
+            self._refuse_shrunk("watermark", self._watermark, progress.watermark)
+            self._watermark = progress.watermark
+            self.is_live = True
         self.resume_token = progress.resume_token
 
     def _accept_summary(self, summary: ExportSummary, header: ExportHeader) -> None:
+        if self._call_follows:
+            raise BrokenExport(f"the server sent a summary of an export that is followed, {self.so_far}")
         for said_by, total in (("summary", summary.total_rows), ("header", header.total_events)):
             if total != self.next_row:
                 raise BrokenExport(f"{self.next_row:,} events came, but the {said_by} says {total:,}")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import pyarrow as pa
 
 from argus_client.compression import Compression, Compressor
-from argus_client.errors import OutputError
+from argus_client.errors import OutputError, Violation
 from argus_client.files import Output, read_ending, reporting_os_errors
 from argus_client.formats import RenderOptions
+from argus_client.query import invalid_request
 from argus_client.rendering import DEFAULT_FORMAT, FileForm, render_export
 from argus_client.resumable import FileExport, Ledger
 from argus_grpc.v1.export_pb2 import ExportSummary
@@ -63,11 +64,13 @@ def write_export(
         _refuse_to_resume(resume, target)
         name = "standard output" if target is sys.stdout.buffer else getattr(target, "name", target)
         form = FileForm(format or DEFAULT_FORMAT, compression or "none", options)
+        _refuse_to_follow(export, form)
         with export:
             return _write_stream(export, Output(target, str(name)), form, ledger, on_progress)
     path = Path(target)
     format_of_path, compression_of_path = read_ending(path)
     form = FileForm(format or format_of_path or DEFAULT_FORMAT, compression or compression_of_path, options)
+    _refuse_to_follow(export, form)
     with export:
         if path.exists() and not path.is_file() and not path.is_dir():
             _refuse_to_resume(resume, target)
@@ -99,6 +102,14 @@ def _refuse_to_resume(resume: bool, target: object) -> None:
         raise OutputError(f"{target} cannot be gone on with; to resume takes the path of a file")
 
 
+def _refuse_to_follow(export: "Export", form: FileForm) -> None:
+    if export.request.follow and form.format == "json":
+        what = (
+            "'json' is not allowed for an export that is followed: it says how many events it has, and ends"
+        )
+        raise invalid_request((Violation("format", f"{what}; allowed: csv, jsonl"),))
+
+
 def _write_stream(
     export: "Export",
     output: Output,
@@ -114,11 +125,21 @@ def _write_stream(
         for piece in compressor.compress(data):
             output.write(piece)
 
-    guarded_cells = render_export(export, form, write, on_progress=on_progress)
+    def send_now(_guarded_cells: int) -> None:
+        output.flush()
+        output.check_reader()
+
+    guarded_cells = render_export(
+        export,
+        form,
+        write,
+        after_batch=send_now if export.request.follow else None,
+        on_progress=on_progress,
+    )
     output.write(compressor.finish())
     output.flush()
     if ledger is not None:
-        ledger.was_streamed(export.header)
+        ledger.was_streamed(export.header, export.summary)
     return Written(
         events=export.summary.total_rows,
         size_bytes=output.bytes_written,

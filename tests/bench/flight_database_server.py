@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
+from argus_grpc.bounds import MemoryBudget
 from argus_grpc.columns import DEFAULT_COLUMNS, STORED_SCHEMA
 from argus_grpc.encode import to_wire_types
-from argus_grpc.export import Export, ExportRequest, MemoryBudget
+from argus_grpc.export import Export, ExportRequest
 from argus_grpc.service import DEFAULT_BATCH_BYTES
 from argus_grpc.store import DuckDbStore
 from argus_grpc.tokens import TokenMaker
@@ -51,7 +52,7 @@ class _Events(flight.FlightServerBase):  # type: ignore[misc] # pyarrow carries 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         with (
             self._budget.share() as share,
-            Export(_EVERYTHING, self._store, self._tokens, share, resume_token="") as export,
+            Export(_EVERYTHING, self._store, self._tokens, share) as export,
         ):
             export.begin()
             for batch in export.batches():

@@ -9,7 +9,7 @@ import duckdb
 import grpc
 import pytest
 
-from argus_grpc import export as export_module
+from argus_grpc import bounds
 from argus_grpc.v1.event_pb2 import Event, EventType
 from argus_grpc.v1.export_pb2 import (
     Encoding,
@@ -49,8 +49,8 @@ def skewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_module, "FIRST_WINDOW_ROWS", 7)
-    monkeypatch.setattr(export_module, "MAX_WINDOW_ROWS", 150)
+    monkeypatch.setattr(bounds, "FIRST_WINDOW_ROWS", 7)
+    monkeypatch.setattr(bounds, "MAX_WINDOW_ROWS", 150)
 
 
 def stream(server: RunningServer, request: StreamEventsRequest) -> list[StreamEventsResponse]:
@@ -148,8 +148,8 @@ def test_no_match_gives_header_and_summary(skewed: RunningServer) -> None:
 def test_what_is_ingested_meanwhile_is_not_in_the_export_but_in_the_next(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_module, "FIRST_WINDOW_ROWS", 1)
-    monkeypatch.setattr(export_module, "MAX_WINDOW_ROWS", 1)
+    monkeypatch.setattr(bounds, "FIRST_WINDOW_ROWS", 1)
+    monkeypatch.setattr(bounds, "MAX_WINDOW_ROWS", 1)
     server.ingest([Event(timestamp=i * 10, event_type=START, source="s") for i in range(100)])
     running = server.exports.StreamEvents(StreamEventsRequest(columns=["sequence"]))
     head = [next(running), next(running)]
@@ -167,8 +167,8 @@ def test_what_is_ingested_meanwhile_is_not_in_the_export_but_in_the_next(
 def test_rows_removed_under_a_running_export_end_it_by_name(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_module, "FIRST_WINDOW_ROWS", 1)
-    monkeypatch.setattr(export_module, "MAX_WINDOW_ROWS", 1)
+    monkeypatch.setattr(bounds, "FIRST_WINDOW_ROWS", 1)
+    monkeypatch.setattr(bounds, "MAX_WINDOW_ROWS", 1)
     server.ingest(
         [Event(timestamp=i, event_type=START, source="s", thread_name="x" * 100_000) for i in range(20)]
     )

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
+from argus_grpc.bounds import slice_by_bytes
 from argus_grpc.columns import COLUMNS
 from argus_grpc.encode import encode_batch
-from argus_grpc.export import slice_by_bytes
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.v1.export_pb2 import Encoding, Order
 

@@ -1,19 +1,22 @@
 """`argus-client export`: events into a file, or to standard output."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
+from argus_client.cli.following import ending_by_signal
 from argus_client.cli.options import GroupedCommand, Parsed, option, server_option, whole_number
 from argus_client.cli.progress import export_progress
 from argus_client.cli.query_options import columns_option, query_options
 from argus_client.cli.retries import parse_seconds, tell_retry
 from argus_client.client import ExportClient
 from argus_client.compression import Compression
+from argus_client.export import Export
 from argus_client.files import read_ending
 from argus_client.formats import FORMATS, RenderOptions, make_renderer
 from argus_client.query import EventQuery
@@ -35,6 +38,7 @@ Examples:
   argus-client export -o night.jsonl.gz --from 2024-01-31T22:00Z --to 2024-02-01T06:00Z
   argus-client export --columns all --source orders@host-7 > orders.csv
   argus-client export --since-last orders.state -o "orders-$(date +%FT%H%M).csv"
+  argus-client export --follow --type PINNED --format jsonl | jq .stackTrace
   argus-client export -o slow.csv --excel --header titles --min-duration 10ms
 
 \b
@@ -141,6 +145,14 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
     heading=_WHAT,
     help="time: by timestamp. arrival: as they came in.",
 )
+@option(
+    "--follow",
+    is_flag=True,
+    heading=_WHAT,
+    help="After these, go on with new events as they come in, until Ctrl-C or SIGTERM, which end the export "
+    "whole: FILE gets its name then. A second one interrupts. Each batch is written at once, but with "
+    "--compress when 1 MiB is full. Not for json, nor with --limit.",
+)
 @server_option
 @option(
     "--retry-for",
@@ -163,6 +175,7 @@ def export_command(
     columns: tuple[str, ...],
     limit: int | None,
     order: Literal["time", "arrival"],
+    follow: bool,
     output: Path,
     overwrite: bool,
     resume: bool,
@@ -177,10 +190,16 @@ def export_command(
     Data go to standard output or FILE, all else goes to standard error.
     """
     last_ns: int | None = context.params["last"]
+    if follow and limit is not None:
+        raise click.UsageError("--follow and --limit cannot be given together: it has no end")
     if state_file is not None:
         _refuse_since_last_with({"--after": query.after_sequence, "--last": last_ns, "--limit": limit})
     format_of_name, compression_of_name = read_ending(output)
     format = format or format_of_name or DEFAULT_FORMAT
+    if follow and format == "json":
+        raise click.UsageError(
+            "--follow cannot write json, which says how many events it has; take --format jsonl or csv"
+        )
     options = _render_options(format, render_options)
     to_stdout = output == _STDOUT
     if resume and to_stdout:
@@ -193,7 +212,10 @@ def export_command(
                 return
         with (
             ExportClient(server, retry_for_s=retry_for_s) as client,
-            client.export(query, columns=columns, limit=limit, order=order, on_retry=tell_retry) as export,
+            client.export(
+                query, columns=columns, limit=limit, order=order, follow=follow, on_retry=tell_retry
+            ) as export,
+            ending_by_signal(export) if follow else nullcontext(),
             # A bar would run through the data where both go to one terminal.
             export_progress(str(output), hidden=to_stdout and sys.stdout.isatty()) as show,
         ):
@@ -207,7 +229,7 @@ def export_command(
                 resume=resume,
                 last=format_duration(last_ns) if last_ns is not None else None,
                 ledger=since,
-                on_progress=lambda events: show(events, export.header.total_events),
+                on_progress=partial(_show, show, export),
                 on_notice=_tell,
             )
     if since is not None and not written.events:
@@ -223,6 +245,10 @@ def _refuse_since_last_with(others: Mapping[str, int | None]) -> None:
             raise click.UsageError(
                 f"--since-last and {flag} cannot be given together: it takes all that is new, and only that"
             )
+
+
+def _show(show: Callable[[int, int | None], None], export: Export, events: int) -> None:
+    show(events, None if export.is_live else export.header.total_events)
 
 
 def _tell(text: str) -> None:

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def export_progress(description: str, *, hidden: bool) -> Iterator[Callable[[int, int], None]]:
-    """Gives a function to call with the events so far and in all; the bar is gone at the end."""
+def export_progress(description: str, *, hidden: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """Gives a function to call with the events so far and in all, None while following; the bar is gone at
+    the end."""
     if hidden or not sys.stderr.isatty():
         yield lambda _events, _total: None
         return

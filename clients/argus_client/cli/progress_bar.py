@@ -25,6 +25,11 @@ class _EventsColumn(ProgressColumn):
         return Text(f"{task.completed:,.0f}{total} events")
 
 
+class _TimeLeftColumn(TimeRemainingColumn):
+    def render(self, task: Task) -> Text:
+        return Text("following") if task.fields["is_following"] else super().render(task)
+
+
 class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -32,20 +37,27 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error; gives a function to call with the events so far and in all."""
+def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on standard error; gives a function to call with the events so far and in all, None while
+    following."""
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         _EventsColumn(),
         _RateColumn(),
-        TimeRemainingColumn(),
+        _TimeLeftColumn(),
         console=Console(file=sys.stderr),
         transient=True,
     ) as progress:
-        task = progress.add_task(description, total=None)
+        task, is_following = progress.add_task(description, total=None, is_following=False), False
 
-        def show(events: int, total: int) -> None:
+        def show(events: int, total: int | None) -> None:
+            nonlocal task, is_following
+            if total is None and not is_following:
+                # Another task: this one's total cannot be taken back, nor its rate at the end of it.
+                progress.remove_task(task)
+                task = progress.add_task(description, total=None, completed=events, is_following=True)
+                is_following = True
             progress.update(task, completed=events, total=total)
 
         yield show
