@@ -73,13 +73,13 @@ class BatchIds:
         found: dict[BatchId, range] = {}
         for index, places in self._filter.find(np.array([id_.hash for id_ in ids], np.int64)):
             id_ = ids[index]
-            row = connection.execute(
+            # fetchall(): in DuckDB 2 a result that may go on bars the connection's next query.
+            rows = connection.execute(
                 "SELECT first_sequence, events FROM argus_batches WHERE first_sequence >= ?"
                 " AND first_sequence < ? AND hash = ? AND source = ? AND batch_id = ?",
                 [places.start, places.stop, id_.hash, *id_],
-            ).fetchone()
-            if row is not None:
-                first, events = row
+            ).fetchall()
+            for first, events in rows:
                 found.setdefault(id_, range(first, first + events))
         return found
 
@@ -107,12 +107,11 @@ class BatchIds:
         """Removes now and then what is older than the lifetime, and what is too much."""
         now_s, oldest_s = self._clock(), self._oldest_s()
         if first := self._filter.forget(oldest_s):
-            row = connection.execute(
+            ((ids, newest_s),) = connection.execute(
                 "SELECT count(*), max(committed_at_s) FROM argus_batches WHERE first_sequence < ?", [first]
-            ).fetchone()
+            ).fetchall()
             connection.execute("DELETE FROM argus_batches WHERE first_sequence < ?", [first])
-            assert row is not None
-            _log.warning("batch_ids_forgotten", ids=row[0], kept_s=int(now_s - (row[1] or now_s)))
+            _log.warning("batch_ids_forgotten", ids=ids, kept_s=int(now_s - (newest_s or now_s)))
         if now_s - self._removed_at_s >= min(_REMOVE_EVERY_S, self._lifetime_s):
             self._removed_at_s = now_s
             connection.execute("DELETE FROM argus_batches WHERE committed_at_s < ?", [oldest_s])

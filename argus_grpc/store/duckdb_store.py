@@ -134,14 +134,12 @@ class DuckDbStore:
         """32 random bytes kept with the database under a name; made when first asked for."""
         with self._write_lock, self._database.cursor() as connection:
             query = "SELECT bytes FROM argus_random WHERE name = ?"
-            row = connection.execute(query, [name]).fetchone()
-            if row is None:
+            rows = connection.execute(query, [name]).fetchall()
+            if not rows:
                 made = secrets.token_bytes(32)
-                row = connection.execute(
-                    "INSERT INTO argus_random VALUES (?, ?) RETURNING bytes", [name, made]
-                ).fetchone()
-        assert row is not None
-        return bytes(row[0])
+                connection.execute("INSERT INTO argus_random VALUES (?, ?)", [name, made])
+                return made
+        return bytes(rows[0][0])
 
     def close(self) -> None:
         """Closes the database, after what is under way."""

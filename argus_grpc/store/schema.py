@@ -42,7 +42,7 @@ def create_or_upgrade(connection: duckdb.DuckDBPyConnection) -> None:
     view = _readable_view()
     digest = hashlib.sha256(view.encode()).hexdigest()
     made = connection.execute("SELECT comment FROM duckdb_views() WHERE view_name = 'events_readable'")
-    if made.fetchone() != (digest,):
+    if made.fetchall() != [(digest,)]:
         connection.execute(view)
         connection.execute(f"COMMENT ON VIEW events_readable IS '{digest}'")
 
