@@ -160,6 +160,11 @@ class Export:
         self._rows_to_send = self._matching_left if limit is None else min(self._matching_left, limit)
 
     @property
+    def removed_events(self) -> int:
+        """How many events the store had once and has no more: its first."""
+        return self._selection.removed_through
+
+    @property
     def export_id(self) -> str:
         return self._start.export_id
 

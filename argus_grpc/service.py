@@ -58,6 +58,7 @@ class ExportService(ExportServiceServicer):
             watermark=plan.watermark,
             query=request.query,
             columns=[column.to_message() for column in columns],
+            removed_events=plan.extent.removed_through,
         )
 
     # Some messages are serialized already: see CallInterceptor.
@@ -140,6 +141,7 @@ def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
         resume_token=export.resume_token(),
         server_version=VERSION,
         store_id=export.store_id,
+        removed_events=export.removed_events,
     )
 
 

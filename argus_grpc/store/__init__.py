@@ -3,6 +3,16 @@
 from argus_grpc.store.appender import Appended, Brought, CommitTiming
 from argus_grpc.store.batch_ids import BatchId
 from argus_grpc.store.duckdb_store import DuckDbStore
+from argus_grpc.store.retention import RetentionLimits
 from argus_grpc.store.selection import Extent, Selection
 
-__all__ = ["Appended", "BatchId", "Brought", "CommitTiming", "DuckDbStore", "Extent", "Selection"]
+__all__ = [
+    "Appended",
+    "BatchId",
+    "Brought",
+    "CommitTiming",
+    "DuckDbStore",
+    "Extent",
+    "RetentionLimits",
+    "Selection",
+]
