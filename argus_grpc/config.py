@@ -1,11 +1,13 @@
 """The server's configuration: flags over environment over file over defaults, checked at start."""
 
 import ipaddress
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import platformdirs
-from pydantic import AfterValidator, ByteSize, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,6 +16,8 @@ from pydantic_settings import (
 )
 
 MIB = 1024 * 1024
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+MAX_RETENTION = timedelta(weeks=5_200)
 SECRETS = frozenset({"token_key"})
 """Settings whose values are never shown."""
 
@@ -45,6 +49,23 @@ def _checked_address(address: str) -> str:
     return address
 
 
+def parse_duration(text: object) -> timedelta:
+    """The time that a text such as 30s, 15m, 12h, 7d or 4w stands for.
+
+    Raises ValueError with a message for people.
+    """
+    if isinstance(text, timedelta):
+        return text
+    found = re.fullmatch(r"([0-9]{1,12})([smhdw])", str(text))
+    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    if not 1 <= seconds <= MAX_RETENTION.total_seconds():
+        raise ValueError(
+            "a whole number and a unit, s, m, h, d or w, such as 7d; from 1s to"
+            f" {MAX_RETENTION.days // 7}w is allowed"
+        )
+    return timedelta(seconds=seconds)
+
+
 def default_database() -> Path:
     """events.duckdb in the user's data folder."""
     return platformdirs.user_data_path("argus") / "events.duckdb"
@@ -56,6 +77,10 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ARGUS_", extra="forbid")
 
     db: Path = Field(default_factory=default_database)
+    no_persistence: bool = False
+    buffer_events: int = Field(default=65_536, ge=1, le=10_000_000)
+    retention: Annotated[timedelta, BeforeValidator(parse_duration)] | None = None
+    max_database_bytes: ByteSize | None = Field(default=None, ge=256 * MIB)
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:50051"
     insecure: bool = False
     max_exports: int = Field(default=128, ge=1, le=10_000)
@@ -78,6 +103,21 @@ class Config(BaseSettings):
             raise ValueError(
                 f"listen: {self.listen} can be reached from other machines, which needs --insecure:"
                 " everyone who reaches it can then read and write all events"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_keep(self) -> Self:
+        given = sorted(self.model_fields_set & {"db", "retention", "max_database_bytes"})
+        if self.no_persistence and given:
+            raise ValueError(
+                f"{given[0]}: is about a database file, and there is none with --no-persistence;"
+                " --buffer-events says how many events are kept"
+            )
+        if not self.no_persistence and "buffer_events" in self.model_fields_set:
+            raise ValueError(
+                "buffer_events: is about events in memory, which needs --no-persistence; what a database file"
+                " keeps is said by --retention and --max-database-bytes"
             )
         return self
 

@@ -124,7 +124,7 @@ class Export:
     @property
     def removed_events(self) -> int:
         """How many events the store had once and has no more: its first."""
-        return self._store.removed_through
+        return self._selection.removed_through
 
     @property
     def export_id(self) -> str:
@@ -207,7 +207,7 @@ class Export:
         first, end = last.watermark + 1, self.watermark + 1
         rows = self._selection.count(first, end)
         # After the count, since what is removed before it is missing in it.
-        if self._store.removed_through >= first:
+        if self._selection.removed_through >= first:
             raise EventsRemoved
         return replace(
             last,

@@ -33,6 +33,29 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     "--db", type=click.Path(path_type=Path), help=f"The database file. [default: {default_database()}]"
 )
 @click.option(
+    "--retention",
+    metavar="TIME",
+    help="How long an event is kept after it came in: 30s, 15m, 12h, 7d, 4w. [default: for ever]",
+)
+@click.option(
+    "--max-database-bytes",
+    metavar="SIZE",
+    help="The most that the database's files may have, 256MiB or more; the oldest events make room."
+    " [default: no bound]",
+)
+@click.option(
+    "--no-persistence",
+    is_flag=True,
+    default=None,
+    help="Keep only the newest events, in memory; they end with the server.",
+)
+@click.option(
+    "--buffer-events",
+    type=int,
+    metavar="N",
+    help="With --no-persistence: how many events are kept, up to 10,000,000. [default: 65536]",
+)
+@click.option(
     "--listen",
     metavar="HOST:PORT",
     help="Where to listen; port 0 takes a free one. [default: 127.0.0.1:50051]",
@@ -141,10 +164,16 @@ def _serve(config: Config) -> None:
     try:
         with Server(config) as server:
             # The one line on standard output: scripts wait for it and take the address from it.
-            click.echo(f"argus-server is listening on {server.address}, database {config.db}")
+            click.echo(f"argus-server is listening on {server.address}, {_where_events_are(config)}")
             wait_for_stop()
     except ArgusError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _where_events_are(config: Config) -> str:
+    if config.no_persistence:
+        return f"the newest {config.buffer_events:,} events in memory only"
+    return f"database {config.db}"
 
 
 def _on_stop_signals() -> Callable[[], object]:

@@ -17,7 +17,7 @@ from argus_grpc.interceptors.export_slots import ExportSlots
 from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.interceptors.unread_requests import UnreadRequests
 from argus_grpc.service import ExportService, IngestService
-from argus_grpc.store import CommitTiming, DuckDbStore
+from argus_grpc.store import CommitTiming, DuckDbStore, RetentionLimits
 from argus_grpc.tokens import TokenMaker
 from argus_grpc.v1 import export_pb2, export_pb2_grpc, ingest_pb2, ingest_pb2_grpc
 
@@ -39,11 +39,16 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._store = DuckDbStore(
-            config.db,
+            None if config.no_persistence else config.db,
             memory_limit_bytes=config.memory_limit,
             batch_id_lifetime_s=config.batch_id_lifetime_s,
             disk_reserve_bytes=config.disk_reserve,
             commit_timing=CommitTiming(config.commit_interval_s, config.commit_size),
+            newest_events=config.buffer_events,
+            limits=RetentionLimits(
+                max_age_s=config.retention.total_seconds() if config.retention else None,
+                max_bytes=config.max_database_bytes,
+            ),
         )
         key = config.token_key.encode() if config.token_key else self._store.random_bytes("resume_token_key")
         tokens = TokenMaker(key, config.token_lifetime_s)

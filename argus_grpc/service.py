@@ -62,7 +62,7 @@ class ExportService(ExportServiceServicer):
             watermark=plan.watermark,
             query=request.query,
             columns=[column.to_message() for column in columns],
-            removed_events=self._store.removed_through,
+            removed_events=plan.extent.removed_through,
         )
 
     # Some messages are serialized already: see CallInterceptor.

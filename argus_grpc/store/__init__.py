@@ -3,6 +3,7 @@
 from argus_grpc.store.appender import Appended, Brought, CommitTiming
 from argus_grpc.store.batch_ids import BatchId
 from argus_grpc.store.duckdb_store import DuckDbStore
+from argus_grpc.store.retention import RetentionLimits
 from argus_grpc.store.selection import CompiledQuery, Extent, Selection
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "CompiledQuery",
     "DuckDbStore",
     "Extent",
+    "RetentionLimits",
     "Selection",
 ]

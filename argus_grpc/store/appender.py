@@ -26,6 +26,7 @@ _REOPEN_EVERY_S = 1.0
 _log = structlog.get_logger()
 
 OnCommitted = Callable[[pa.RecordBatch, range], None]
+BeforeCommit = Callable[[duckdb.DuckDBPyConnection, pa.RecordBatch], None]
 
 
 @dataclass(frozen=True)
@@ -89,16 +90,18 @@ class Appender:
     on_committed: called in the appender's thread for each commit, in order, with all its events (the
         columns that any of them has set, and sequence) and their sequences, before anyone is told. It must
         not raise.
+    before_commit: called in each transaction once all its events (as above) are in.
     """
 
     def __init__(
         self,
         database: Database,
-        disk: DiskSpace,
+        disk: DiskSpace | None,
         batch_ids: BatchIds,
         last_sequence: int,
         on_committed: OnCommitted,
         timing: CommitTiming = DEFAULT_TIMING,
+        before_commit: BeforeCommit | None = None,
     ) -> None:
         self._database = database
         self._disk = disk
@@ -106,6 +109,7 @@ class Appender:
         self._last_sequence = last_sequence
         self._on_committed = on_committed
         self._timing = timing
+        self._before_commit = before_commit
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._unanswered: dict[BatchId, _Waiting] = {}
@@ -180,7 +184,8 @@ class Appender:
         try:
             new = self._decode(self._answer_known(group))
             if new:
-                self._disk.check()
+                if self._disk:
+                    self._disk.check()
                 self._commit(new)
         except Exception as error:
             for waiting in group:
@@ -270,17 +275,17 @@ class Appender:
         connection.register("batch", batch)
         connection.execute("INSERT INTO events BY NAME SELECT * FROM batch")
         self._batch_ids.insert(connection, named)
+        if self._before_commit:
+            self._before_commit(connection, events)
         connection.commit()
 
     def _are_stored(self, sequences: range) -> bool:
         """Whether they are in the file, which after a failed commit nothing else can say."""
-        query = "SELECT count(*) FROM events WHERE sequence >= ?"
+        query = "SELECT max(sequence) FROM events"
         while True:
             try:
-                row = self._database.read(
-                    lambda connection: connection.execute(query, [sequences.start]).fetchone()
-                )
-                return row == (len(sequences),)
+                row = self._database.read(lambda connection: connection.execute(query).fetchone())
+                return row == (sequences[-1],)
             except (duckdb.Error, StoreUnavailable):
                 _log.exception("database_unreadable")
                 with self._changed:

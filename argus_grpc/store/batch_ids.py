@@ -61,10 +61,16 @@ class BatchIds:
     To be used by one thread. `clock` gives seconds since the Unix epoch.
     """
 
-    def __init__(self, database: Database, lifetime_s: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lifetime_s: float,
+        clock: Callable[[], float] = time.time,
+        max_segments: int = MAX_SEGMENTS,
+    ) -> None:
         self._lifetime_s = lifetime_s
         self._clock = clock
-        self._filter = IdFilter(SEGMENT_IDS, MAX_SEGMENTS)
+        self._filter = IdFilter(SEGMENT_IDS, max_segments)
         self._removed_at_s = clock()
         database.read(self._load)
 

@@ -27,6 +27,7 @@ class Database:
         self._connection: duckdb.DuckDBPyConnection | None = open_()
         self._in_use = 0
         self._is_given_up = False
+        self._is_wanted_alone = False
         self._changed = threading.Condition()
 
     @contextmanager
@@ -36,21 +37,32 @@ class Database:
         Raises what opening the database again raises, and tries that anew at the next call.
         """
         with self._changed:
+            self._changed.wait_for(lambda: not self._is_wanted_alone)
             if self._is_given_up:
                 self._changed.wait_for(lambda: not self._in_use)
-            if self._is_given_up or self._connection is None:
-                self._open_again()
-            cursor = self._usable.cursor()
-            self._in_use += 1
-        try:
+            cursor = self._take()
+        with self._given_back(cursor):
             yield cursor
-        except duckdb.FatalException:
-            self._is_given_up = True
-            raise
-        finally:
-            cursor.close()
+
+    @contextmanager
+    def alone(self, timeout_s: float | None) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        """As cursor(), while nobody else has one; those who ask for one wait meanwhile. None if those who
+        have one have not all given it back within timeout_s; None waits as long as they take."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_wanted_alone)
+            self._is_wanted_alone = True
+        try:
             with self._changed:
-                self._in_use -= 1
+                is_alone = self._changed.wait_for(lambda: not self._in_use, timeout_s)
+                cursor = self._take() if is_alone else None
+            if cursor is None:
+                yield None
+            else:
+                with self._given_back(cursor):
+                    yield cursor
+        finally:
+            with self._changed:
+                self._is_wanted_alone = False
                 self._changed.notify_all()
 
     def read(self, read: Callable[[duckdb.DuckDBPyConnection], _T]) -> _T:
@@ -68,6 +80,26 @@ class Database:
             self._changed.wait_for(lambda: not self._in_use)
             if self._connection is not None:
                 self._connection.close()
+
+    def _take(self) -> duckdb.DuckDBPyConnection:
+        if self._is_given_up or self._connection is None:
+            self._open_again()
+        cursor = self._usable.cursor()
+        self._in_use += 1
+        return cursor
+
+    @contextmanager
+    def _given_back(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.FatalException:
+            self._is_given_up = True
+            raise
+        finally:
+            cursor.close()
+            with self._changed:
+                self._in_use -= 1
+                self._changed.notify_all()
 
     @property
     def _usable(self) -> duckdb.DuckDBPyConnection:

@@ -1,10 +1,12 @@
-"""The events in a DuckDB file: one writer, any number of readers, in one process."""
+"""The events in a DuckDB database: one writer, any number of readers, in one process."""
 
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 import ibis
@@ -15,19 +17,25 @@ from sqlglot import exp
 
 from argus_grpc.errors import StoreUnavailable
 from argus_grpc.store.appender import DEFAULT_TIMING, Appended, Appender, Brought, CommitTiming
-from argus_grpc.store.batch_ids import BatchId, BatchIds
+from argus_grpc.store.batch_ids import MAX_SEGMENTS, BatchId, BatchIds
 from argus_grpc.store.database import Database
 from argus_grpc.store.disk import DiskSpace
+from argus_grpc.store.files import DatabaseFiles, checkpoint_bytes
+from argus_grpc.store.newest import Newest
+from argus_grpc.store.removals import Removals
+from argus_grpc.store.retention import Retention, RetentionLimits
 from argus_grpc.store.schema import create_or_upgrade
 from argus_grpc.store.selection import CompiledQuery, Selection
 from argus_grpc.v1.export_pb2 import Order
 
 READER_THREADS = 4
 DEFAULT_BATCH_ID_LIFETIME_S = 7 * 24 * 3600
+DEFAULT_NEWEST_EVENTS = 65_536
+NO_LIMITS = RetentionLimits()
 
-# A checkpoint writes the last row group anew, a hundred thousand events of it on average. DuckDB's own
-# threshold of 16 MiB has that done for every eighty thousand events that came in small commits.
-_CHECKPOINT_THRESHOLD_BYTES = 64 * 1024 * 1024
+_BATCH_ID_SEGMENTS_IN_MEMORY = 2
+
+_Settings: TypeAlias = dict[str, str | bool | int | float | list[str]]
 
 # Of new files: what the oldest DuckDB served here reads. It compresses texts in two thirds of the time
 # that DuckDB's default, which much older ones read, takes.
@@ -35,53 +43,76 @@ _STORAGE_VERSION = "v1.5.0"
 
 
 class DuckDbStore:
-    """The store of one database file, which it creates where there is none.
+    """The store of one database file, which it creates where there is none, or in memory.
+
+    path: the file; None keeps the newest events in memory.
+    newest_events: how many those are.
+    limits: what a file keeps.
+    clock: says the seconds since the Unix epoch.
 
     Safe for use by many threads. Raises StoreUnavailable if the file cannot be opened.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         memory_limit_bytes: int,
         batch_id_lifetime_s: float = DEFAULT_BATCH_ID_LIFETIME_S,
         disk_reserve_bytes: int = 0,
         commit_timing: CommitTiming = DEFAULT_TIMING,
+        *,
+        newest_events: int = DEFAULT_NEWEST_EVENTS,
+        limits: RetentionLimits = NO_LIMITS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreUnavailable(f"cannot make the database's folder {path.parent}: {error}") from error
-        self._database = Database(lambda: _open(path, memory_limit_bytes))
+        log_bytes = checkpoint_bytes(limits.max_bytes)
+        self._database = Database(_opener(path, memory_limit_bytes, log_bytes))
         self._write_lock = threading.Lock()
         # All reads run in a few threads: what DuckDB's allocators keep for every thread that ever
         # ran a query came to 5 MB, which a hundred calls would make half a gigabyte.
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
-        query = "SELECT coalesce(max(sequence), 0) FROM events"
-        row = self._database.read(lambda connection: connection.execute(query).fetchone())
-        assert row is not None
-        self._watermark = int(row[0])
+        removed_through, last = self._database.read(_last_sequences)
+        self._removals = Removals(removed_through)
+        self._watermark = max(removed_through, last)
         self._has_news = threading.Condition()
         self._is_stopping = False
-        self.removed_through = 0
-        """The events with sequences from 1 to this have been removed; the others are there."""
         self.store_id = self.random_bytes("store_id")[:8].hex()
         """Names this store, wherever its file is moved: sequences mean nothing to another one."""
         # The first compilation loads the compiler, half a second that no caller should wait.
         ibis.to_sql(ibis.table({"sequence": "int64"}, name="events"), dialect="duckdb")
+        self._newest = self._retention = None
+        if path is None:
+            self._newest = Newest(newest_events, memory_limit_bytes, self._database, self._removals)
+        else:
+            files = DatabaseFiles(path, self._database, log_bytes)
+            self._retention = Retention(
+                limits, self._database, files, self._removals, lambda: self._watermark, clock
+            )
         self._appender = Appender(
             self._database,
-            DiskSpace(path.parent, disk_reserve_bytes),
-            BatchIds(self._database, batch_id_lifetime_s),
+            DiskSpace(path.parent, disk_reserve_bytes) if path else None,
+            BatchIds(
+                self._database,
+                batch_id_lifetime_s,
+                max_segments=MAX_SEGMENTS if path else _BATCH_ID_SEGMENTS_IN_MEMORY,
+            ),
             self._watermark,
             self._on_committed,
             commit_timing,
+            self._newest.before_commit if self._newest else None,
         )
+        if self._retention:
+            self._retention.start()
 
     @property
     def watermark(self) -> int:
         """The greatest committed sequence; 0 while there is none. All below it are committed too."""
         return self._watermark
+
+    @property
+    def removed_through(self) -> int:
+        """The events with sequences from 1 to this one are gone; 0: none is."""
+        return self._removals.through
 
     def wait_for_commit(self, after: int, timeout_s: float, is_over: Callable[[], bool]) -> None:
         """Returns once an event with a greater sequence is committed, is_over() holds, or the time is up.
@@ -116,9 +147,11 @@ class DuckDbStore:
         """
         return self._appender.append(events, batch_id)
 
-    def _on_committed(self, _events: pa.RecordBatch, sequences: range) -> None:
+    def _on_committed(self, events: pa.RecordBatch, sequences: range) -> None:
         """All that is committed passes here, in order, before those who brought it are told."""
         self._watermark = sequences[-1]
+        if self._newest:
+            self._newest.committed(events)
         self.wake_waiting()
 
     def compile(self, matching: ir.Table) -> CompiledQuery:
@@ -128,7 +161,7 @@ class DuckDbStore:
 
     def select(self, matching: CompiledQuery, watermark: int, order: "Order.ValueType") -> Selection:
         """Opens the events of a compiled expression, those up to the watermark, for reading."""
-        return Selection(self._database, self._readers, matching, watermark, order)
+        return Selection(self._database, self._removals, self._readers, matching, watermark, order)
 
     def random_bytes(self, name: str) -> bytes:
         """32 random bytes kept with the database under a name; made when first asked for."""
@@ -144,23 +177,50 @@ class DuckDbStore:
     def close(self) -> None:
         """Closes the database, after what is under way."""
         self._appender.close()
+        if self._retention:
+            self._retention.close()
         self._readers.shutdown()
         self._database.close()
 
 
-def _open(path: Path, memory_limit_bytes: int) -> duckdb.DuckDBPyConnection:
+def _opener(
+    path: Path | None, memory_limit_bytes: int, log_bytes: int
+) -> Callable[[], duckdb.DuckDBPyConnection]:
+    """What opens the database. One in memory can be opened only once, since it is empty then."""
+    config: _Settings = {
+        "memory_limit": f"{memory_limit_bytes}B",
+        "checkpoint_threshold": f"{log_bytes}B",
+        # Reads sort by themselves, and unordered inserts use all cores.
+        "preserve_insertion_order": False,
+    }
+    if path is None:
+        # Nothing of it goes to a disk.
+        opened = [_open(":memory:", {**config, "temp_directory": "", "max_vacuum_tasks": 0})]
+
+        def open_once() -> duckdb.DuckDBPyConnection:
+            if not opened:
+                raise StoreUnavailable("the events in memory are lost; start the server again")
+            return opened.pop()
+
+        return open_once
     try:
-        connection = duckdb.connect(
-            path,
-            config={
-                "memory_limit": f"{memory_limit_bytes}B",
-                "checkpoint_threshold": f"{_CHECKPOINT_THRESHOLD_BYTES}B",
-                "storage_compatibility_version": _STORAGE_VERSION,
-                # Reads sort by themselves, and unordered inserts use all cores.
-                "preserve_insertion_order": False,
-            },
-        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot make the database's folder {path.parent}: {error}") from error
+    return lambda: _open(path, {**config, "storage_compatibility_version": _STORAGE_VERSION})
+
+
+def _open(path: Path | str, config: _Settings) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(path, config=config)
         create_or_upgrade(connection)
     except (duckdb.Error, OSError) as error:
         raise StoreUnavailable(f"cannot open the database {path}: {error}") from error
     return connection
+
+
+def _last_sequences(cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """The last sequence that was removed and the last that is there; 0: none."""
+    query = "SELECT through, (SELECT coalesce(max(sequence), 0) FROM events) FROM argus_removed"
+    ((removed_through, last),) = cursor.execute(query).fetchall()
+    return int(removed_through), int(last)

@@ -25,6 +25,14 @@ def create_or_upgrade(connection: duckdb.DuckDBPyConnection) -> None:
         "CREATE TABLE IF NOT EXISTS argus_random (name VARCHAR PRIMARY KEY, bytes BLOB NOT NULL)"
     )
     connection.execute(batch_ids.CREATE_TABLE)
+    # One row: the events with sequences from 1 to this one are gone.
+    connection.execute("CREATE TABLE IF NOT EXISTS argus_removed (through BIGINT NOT NULL)")
+    if not connection.execute("SELECT through FROM argus_removed").fetchall():
+        connection.execute("INSERT INTO argus_removed VALUES (0)")
+    # Events up to a sequence had come at a time, in seconds since the Unix epoch.
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS argus_arrivals (sequence BIGINT NOT NULL, arrived_by_s DOUBLE NOT NULL)"
+    )
 
     found = dict(
         connection.execute(

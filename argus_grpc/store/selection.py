@@ -10,9 +10,10 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from argus_grpc.errors import Cancelled
+from argus_grpc.errors import Cancelled, EventsRemoved
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.store.database import Database
+from argus_grpc.store.removals import Removals
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.windows import SEQUENCE_SPAN, cut_windows, position, split_position
 
@@ -21,13 +22,18 @@ CompiledQuery: TypeAlias = exp.Subquery
 
 _T = TypeVar("_T")
 
+# Read in the statement that counts, it is of the same moment.
+_REMOVED_THROUGH = "(SELECT through FROM argus_removed)"
+
 
 @dataclass(frozen=True)
 class Extent:
-    """How many events match, and their first and last timestamps; None if none matches."""
+    """How many events match, and their first and last timestamps; None if none matches. Events with
+    sequences from 1 to removed_through were gone when they were counted, no others."""
 
     row_count: int
     timestamps_ns: tuple[int, int] | None
+    removed_through: int
 
 
 class WindowSize(Protocol):
@@ -47,6 +53,7 @@ class Selection:
     def __init__(
         self,
         database: Database,
+        removals: Removals,
         readers: Executor,
         matching: CompiledQuery,
         watermark: int,
@@ -54,6 +61,8 @@ class Selection:
     ) -> None:
         """Reads in the threads of `readers`."""
         self._database = database
+        self._removals = removals
+        self._counted_through = 0
         self._readers = readers
         self._matching = matching
         self._watermark = watermark
@@ -81,10 +90,15 @@ class Selection:
             if self._running is not None:
                 self._running.interrupt()
 
+    @property
+    def removed_through(self) -> int:
+        """The events with sequences from 1 to this one were gone when events were last counted, no others."""
+        return min(self._counted_through, self._watermark)
+
     def extent(self) -> Extent:
-        select = exp.select("count(*)", "min(timestamp)", "max(timestamp)").where(self._up_to_watermark)
-        count, first, last = self._readers.submit(self._row, select.from_(self._matching)).result()
-        return Extent(count, (first, last) if count else None)
+        select = exp.select("count(*)", "min(timestamp)", "max(timestamp)", _REMOVED_THROUGH)
+        select = select.where(self._up_to_watermark)
+        return self._to_extent(*self._readers.submit(self._row, select.from_(self._matching)).result())
 
     def bounds(self) -> Extent:
         """The extent, but with timestamps between which those of the events lie.
@@ -95,18 +109,19 @@ class Selection:
         all_ = exp.select("count(*) AS rows", "min(timestamp) AS first", "max(timestamp) AS last")
         later = exp.select("count(*) AS rows").where(exp.column("sequence") > self._watermark)
         select = (
-            exp.select("all_.rows - later.rows", "first", "last")
+            exp.select("all_.rows - later.rows", "first", "last", _REMOVED_THROUGH)
             .from_(all_.from_(self._matching).subquery("all_"))
             .join(later.from_(self._matching).subquery("later"), join_type="cross")
         )
-        count, first, last = self._readers.submit(self._row, select).result()
-        return Extent(count, (first, last) if count else None)
+        return self._to_extent(*self._readers.submit(self._row, select).result())
+
+    def _to_extent(self, count: int, first: int, last: int, removed_through: int) -> Extent:
+        self._counted_through = removed_through
+        return Extent(count, (first, last) if count else None, self.removed_through)
 
     def count(self, start: int, end: int) -> int:
         """How many events lie between two positions, the end excluded."""
-        select = exp.select("count(*)").where(*self._between(start, end)).from_(self._matching)
-        (count,) = self._readers.submit(self._row, select).result()
-        return int(count)
+        return self._readers.submit(self._count, start, end).result()
 
     def windows(
         self,
@@ -117,14 +132,21 @@ class Selection:
         wanted_rows: int,
         size: WindowSize,
     ) -> Iterator[OrderedWindow]:
-        """The first wanted_rows, or a few more, of the total_rows events between two positions, in
-        order, the columns named. One window is read ahead while another is used."""
-        names = list(dict.fromkeys([*columns, "timestamp", "sequence"]))
+        """The first wanted_rows, or a few more, of the total_rows events between two positions that have
+        been counted, in order, the columns named. One window is read ahead while another is used.
 
-        def read(start: int, end: int, max_rows: int) -> OrderedWindow | None:
-            events = self._read(names, start, end, max_rows)
+        Raises EventsRemoved when some that have not come yet were removed.
+        """
+        names = list(dict.fromkeys([*columns, "timestamp", "sequence"]))
+        rows_left = total_rows
+
+        def read(window_start: int, window_end: int, max_rows: int) -> OrderedWindow | None:
+            nonlocal rows_left
+            events = self._read(names, window_start, window_end, max_rows)
             if events is None:
                 return None
+            self._check_whole(window_start, end, rows_left)
+            rows_left -= events.num_rows
             size.was_read(events)
             return OrderedWindow(events, columns, self._order)
 
@@ -151,6 +173,21 @@ class Selection:
         return exp.column("sequence") <= self._watermark
 
     # What follows runs in a reader's thread.
+
+    def _check_whole(self, start: int, end: int, rows: int) -> None:
+        """Raises EventsRemoved unless all rows that were counted between two positions are there."""
+        begun_through = self._removals.begun_through
+        if begun_through <= self._counted_through:
+            return
+        if not self._in_time_order and begun_through < start:
+            return
+        if self._count(start, end) != rows:
+            raise EventsRemoved
+
+    def _count(self, start: int, end: int) -> int:
+        select = exp.select("count(*)", _REMOVED_THROUGH).where(*self._between(start, end))
+        count, self._counted_through = self._row(select.from_(self._matching))
+        return int(count)
 
     def _read(self, columns: Sequence[str], start: int, end: int, max_rows: int) -> pa.RecordBatch | None:
         """The events between two positions, in any order; None if there are more than max_rows."""

@@ -132,12 +132,16 @@ def test_a_sign_of_life_comes_while_there_is_nothing_to_send(
     assert beats[-1].progress.rows_sent == 1
     stream.cancel()
     # Its token is behind those, whatever becomes of them.
-    server.sql("DELETE FROM events WHERE source = 'b'")
-    server.server._store.removed_through = watermark
+    remove_through(server, watermark)
     again = following(server, query=EventQuery(sources=["a"]), resume_token=beats[-1].progress.resume_token)
     server.ingest(events(4, source="a"))
     assert sequences(until(again, up_to(2))) == [4]
     again.cancel()
+
+
+def remove_through(server: RunningServer, sequence: int) -> None:
+    server.sql(f"DELETE FROM events WHERE sequence <= {sequence}")
+    server.sql(f"UPDATE argus_removed SET through = {sequence}")
 
 
 @pytest.fixture
@@ -213,8 +217,7 @@ def test_events_that_were_removed_before_they_were_sent_end_it_by_name(server: R
     token = until(stream, is_progress)[-1].progress.resume_token
     stream.cancel()
     server.ingest(events(2, 3))
-    server.sql("DELETE FROM events WHERE sequence <= 2")
-    server.server._store.removed_through = 2
+    remove_through(server, 2)
 
     stream = following(server, resume_token=token)
     with pytest.raises(grpc.RpcError) as ending:

@@ -1,6 +1,8 @@
 """argus-server as its operator meets it: start, refusals, signals, and what outlives it."""
 
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from argus_grpc.v1.export_pb2 import Order, StreamEventsRequest
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
-from tests.processes import run_server, server_process
+from tests.processes import ENVIRONMENT, run_server, server_process
 from tests.synthetic import make_store
 
 pytestmark = pytest.mark.duckdb
@@ -26,6 +28,19 @@ EVENTS = IngestEventsRequest(
         events=[Event(timestamp=i, event_type=START, source="s", thread_name="x" * 1000) for i in range(1500)]
     )
 )
+
+
+def test_the_start_line_says_that_events_are_in_memory_only() -> None:
+    command = [sys.executable, "-m", "argus_grpc.main", "--no-persistence", "--buffer-events", "5000"]
+    with subprocess.Popen(
+        [*command, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    assert line.startswith("argus-server is listening on 127.0.0.1:")
+    assert line.endswith(", the newest 5,000 events in memory only\n")
 
 
 def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:
