@@ -160,7 +160,7 @@ def test_a_failed_checkpoint_loses_nothing_and_is_healed(
     """DuckDB gives a database up whose checkpoint failed: the store opens it again, readers included."""
     monkeypatch.setattr(duckdb_store, "_CHECKPOINT_THRESHOLD_BYTES", MIB)
     store = DuckDbStore(tmp_path / "events.duckdb", 512 * MIB)
-    selection = store.select(matching(EventQuery()), 10**9, Order.ORDER_TIME)
+    selection = store.select(store.compile(matching(EventQuery())), 10**9, Order.ORDER_TIME)
     stored, first = 0, store._database._connection
     limit = psutil.Process().rlimit(psutil.RLIMIT_FSIZE)
     psutil.Process().rlimit(psutil.RLIMIT_FSIZE, (2 * MIB, limit[1]))
