@@ -74,6 +74,8 @@ _NEXT_STEPS = """
   argus-client ingest tests/data/vt21.jfr            # or any recording of yours
   argus-client plan --type PINNED                    # how many, how large, from when to when
   argus-client export --type PINNED --min-duration 10ms --columns all -o pinned.csv
+  argus-client collect ws://localhost:9202/events    # the events of a running Argus server, as they happen
+  argus-client export --follow --type PINNED         # what comes in, until Ctrl-C
   argus-client export --help
 """
 

@@ -14,7 +14,7 @@ __all__ = ["MAX_EVENT_BYTES", "Admission", "ingest"]
 def ingest(
     store: DuckDbStore, admission: Admission, receive: Callable[[], bytes], is_wanted: Callable[[], bool]
 ) -> Appended:
-    """Stores the events of the IngestEventsRequest that `receive` gives; on return they are on disk.
+    """Stores the events of the IngestEventsRequest that `receive` gives; on return they are committed.
 
     Raises LimitReached when there is too much under way, InvalidField, naming the first event and field that
     does not fit, and Cancelled if nobody wants the answer any more before the request is decoded; after that

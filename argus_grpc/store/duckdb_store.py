@@ -142,8 +142,9 @@ class DuckDbStore:
         is stored once: sent again, it gets the sequences that it was given then.
 
         `events`, at least one, has columns of the stored schema, without sequence; those that are
-        missing are NULL. On return they are on disk. What several threads bring at a time is committed
-        together, yet each batch is stored or refused by itself: see Appender.append.
+        missing are NULL. On return they are committed: on disk, where there is a file. What several
+        threads bring at a time is committed together, yet each batch is stored or refused by itself: see
+        Appender.append.
         """
         return self._appender.append(events, batch_id)
 

@@ -101,7 +101,7 @@ def _give_up_stdout() -> None:
 )
 @click.version_option(package_name="argus-export", prog_name="argus-client", message="%(prog)s %(version)s")
 def commands() -> None:
-    """Take JVM events out of an Argus server, as CSV, JSON or JSON Lines, and put recordings in."""
+    """Put JVM events into an Argus server, and take them out as CSV, JSON or JSON Lines."""
 
 
 def main() -> None:

@@ -150,8 +150,8 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
     is_flag=True,
     heading=_WHAT,
     help="After these, go on with new events as they come in, until Ctrl-C or SIGTERM, which end the export "
-    "whole: FILE gets its name then. A second one interrupts. Each batch is written at once, but with "
-    "--compress when 1 MiB is full. Not for json, nor with --limit.",
+    "whole: FILE gets its name then. A second one interrupts, and so does one before new events are reached. "
+    "Each batch is written at once, but with --compress when 1 MiB is full. Not for json, nor with --limit.",
 )
 @server_option
 @option(
