@@ -9,12 +9,15 @@ import grpc
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from argus_grpc.interceptors.call import CallInterceptor
+from argus_grpc.interceptors.call import INGEST_METHOD, CallInterceptor
 
 _log = structlog.get_logger()
 
 
 class AccessLog(CallInterceptor):
+    """Logs each call but ingest that went well: those come by the thousand, and each line would cost about
+    what storing the batch does."""
+
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
         began_s = time.monotonic()
@@ -22,9 +25,7 @@ class AccessLog(CallInterceptor):
             try:
                 yield
             finally:
-                code = context.code()  # type: ignore[attr-defined]
-                _log.info(
-                    "call_ended",
-                    code=code.name if code else "OK" if context.is_active() else "CANCELLED",
-                    duration_s=round(time.monotonic() - began_s, 6),
-                )
+                status = context.code()  # type: ignore[attr-defined]
+                code = status.name if status else "OK" if context.is_active() else "CANCELLED"
+                if method != INGEST_METHOD or code != "OK":
+                    _log.info("call_ended", code=code, duration_s=round(time.monotonic() - began_s, 6))

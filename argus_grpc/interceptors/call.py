@@ -6,8 +6,14 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from argus_grpc.v1 import export_pb2, ingest_pb2
+
 # The type stubs have parameters here that the class itself does not have.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+
+# As gRPC names them.
+EXPORT_METHOD = f"/{export_pb2.DESCRIPTOR.services_by_name['ExportService'].full_name}/StreamEvents"
+INGEST_METHOD = f"/{ingest_pb2.DESCRIPTOR.services_by_name['IngestService'].full_name}/IngestEvents"
 
 
 class CallInterceptor(grpc.ServerInterceptor):
@@ -16,6 +22,13 @@ class CallInterceptor(grpc.ServerInterceptor):
     Serves the kinds of method that this service has: those with a single request. A method may give
     messages that are serialized already, which spares copies of large ones.
     """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    def concerns(self, method: str) -> bool:  # noqa: ARG002
+        """Whether calls of this method pass through here."""
+        return True
 
     def around(self, method: str, context: grpc.ServicerContext) -> AbstractContextManager[None]:  # noqa: ARG002
         """Entered before the handler and left when the call is over."""
@@ -30,9 +43,18 @@ class CallInterceptor(grpc.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Handler],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        handler = continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or handler.stream_stream:
+        # gRPC asks at every call. A method that there is has one handler; of those that there are not
+        # callers could name any number.
+        if method not in self._handlers:
+            handler = self._wrap(continuation(handler_call_details), method)
+            if handler is None:
+                return None
+            self._handlers[method] = handler
+        return self._handlers[method]
+
+    def _wrap(self, handler: Handler, method: str) -> Handler:
+        if handler is None or handler.stream_stream or not self.concerns(method):
             return handler
         serializers = {
             "request_deserializer": handler.request_deserializer,

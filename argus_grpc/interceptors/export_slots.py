@@ -7,10 +7,8 @@ from contextlib import contextmanager
 import grpc
 
 from argus_grpc.errors import LimitReached
-from argus_grpc.interceptors.call import CallInterceptor
-from argus_grpc.v1.export_pb2 import DESCRIPTOR
+from argus_grpc.interceptors.call import EXPORT_METHOD, CallInterceptor
 
-_EXPORT_METHOD = f"/{DESCRIPTOR.services_by_name['ExportService'].full_name}/StreamEvents"
 _RETRY_AFTER_S = 1.0
 
 
@@ -18,14 +16,15 @@ class ExportSlots(CallInterceptor):
     """Refuses an export with LimitReached while `max_exports` are running."""
 
     def __init__(self, max_exports: int) -> None:
+        super().__init__()
         self._max_exports = max_exports
         self._free = threading.Semaphore(max_exports)
 
+    def concerns(self, method: str) -> bool:
+        return method == EXPORT_METHOD
+
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:  # noqa: ARG002
-        if method != _EXPORT_METHOD:
-            yield
-            return
         if not self._free.acquire(blocking=False):
             raise LimitReached("max_exports", self._max_exports, "exports at once", _RETRY_AFTER_S)
         try:

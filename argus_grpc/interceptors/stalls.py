@@ -8,7 +8,7 @@ from typing import Any, cast
 import grpc
 import structlog
 
-from argus_grpc.interceptors.call import CallInterceptor
+from argus_grpc.interceptors.call import EXPORT_METHOD, CallInterceptor
 
 _log = structlog.get_logger()
 
@@ -19,6 +19,7 @@ class StallGuard(CallInterceptor):
     """
 
     def __init__(self, timeout_s: float) -> None:
+        super().__init__()
         self._timeout_s = timeout_s
         self._waiting_since_s: dict[grpc.ServicerContext, float] = {}
         self._lock = threading.Lock()
@@ -29,6 +30,9 @@ class StallGuard(CallInterceptor):
     def close(self) -> None:
         self._closed.set()
         self._thread.join()
+
+    def concerns(self, method: str) -> bool:
+        return method == EXPORT_METHOD
 
     def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ARG002
         for message in messages:

@@ -4,10 +4,7 @@ from collections.abc import Callable
 
 import grpc
 
-from argus_grpc.interceptors.call import Handler
-from argus_grpc.v1.ingest_pb2 import DESCRIPTOR
-
-_INGEST_METHOD = f"/{DESCRIPTOR.services_by_name['IngestService'].full_name}/IngestEvents"
+from argus_grpc.interceptors.call import INGEST_METHOD, Handler
 
 
 class UnreadRequests(grpc.ServerInterceptor):
@@ -23,7 +20,7 @@ class UnreadRequests(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         handler = continuation(handler_call_details)
-        if handler is None or handler_call_details.method != _INGEST_METHOD:
+        if handler is None or handler_call_details.method != INGEST_METHOD:
             return handler
         behavior = handler.unary_unary
         assert behavior is not None

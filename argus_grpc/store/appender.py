@@ -143,7 +143,9 @@ class Appender:
                     self._unanswered[waiting.batch_id] = waiting
                 self._waiting.append(waiting)
                 self._waiting_bytes += waiting.brought.nbytes
-                self._changed.notify()
+                # Waking the thread for every batch costs more than storing a small one.
+                if len(self._waiting) == 1 or self._waiting_bytes >= self._timing.size_bytes:
+                    self._changed.notify()
                 return True
         wait([other.answer])
         return False
