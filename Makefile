@@ -109,6 +109,10 @@ bench: setup ## Measure against COPY, INSERT and Arrow Flight, and write docs/be
 bench-quick: setup ## The same with fewer events, in two minutes; writes nothing
 	$(BIN)/python -m tests.bench --quick $(ARGS)
 
+.PHONY: bench-paced
+bench-paced: setup ## Measure small requests of many clients for a minute, and a burst; writes nothing
+	$(BIN)/python -m tests.bench.paced $(ARGS)
+
 .PHONY: lock
 lock: setup ## Resolve requirements.lock anew from pyproject.toml (ARGS=--upgrade for the newest)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

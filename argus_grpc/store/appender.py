@@ -2,10 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -15,6 +15,7 @@ import structlog
 from argus_grpc.batches import joined
 from argus_grpc.errors import InvalidField, StoreFull, StoreUnavailable
 from argus_grpc.store.batch_ids import BatchId, BatchIds
+from argus_grpc.store.brought import Appended, Brought
 from argus_grpc.store.database import Database
 from argus_grpc.store.disk import DiskSpace, full_text
 
@@ -39,32 +40,6 @@ class CommitTiming:
 
 
 DEFAULT_TIMING = CommitTiming()
-
-
-@dataclass(frozen=True)
-class Appended:
-    """The sequences of a batch, and whether an earlier call had stored it."""
-
-    sequences: range
-    was_stored_before: bool = False
-
-
-class Undecoded(Protocol):
-    """A small batch that is decoded in the appender's thread with all others of its class that are committed
-    with it, since that costs more by the batch than by the event."""
-
-    @property
-    def num_rows(self) -> int: ...
-
-    @property
-    def nbytes(self) -> int: ...
-
-    @classmethod
-    def decode_all(cls, waiting: Sequence[Self]) -> Sequence[pa.RecordBatch | Exception]:
-        """The events of each, or what is wrong with them."""
-
-
-Brought: TypeAlias = "pa.RecordBatch | Undecoded"
 
 
 @dataclass(frozen=True, eq=False)

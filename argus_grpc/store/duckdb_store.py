@@ -16,8 +16,9 @@ import sqlglot
 from sqlglot import exp
 
 from argus_grpc.errors import StoreUnavailable
-from argus_grpc.store.appender import DEFAULT_TIMING, Appended, Appender, Brought, CommitTiming
+from argus_grpc.store.appender import DEFAULT_TIMING, Appender, CommitTiming
 from argus_grpc.store.batch_ids import MAX_SEGMENTS, BatchId, BatchIds
+from argus_grpc.store.brought import Appended, Brought
 from argus_grpc.store.database import Database
 from argus_grpc.store.disk import DiskSpace
 from argus_grpc.store.files import DatabaseFiles, checkpoint_bytes
