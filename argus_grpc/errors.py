@@ -32,6 +32,16 @@ class EventsRemoved(ArgusError):
         super().__init__("events of this export have been removed since it began; start it anew")
 
 
+class EventsMissed(ArgusError):
+    """Events that come after a query's after_sequence have been removed, so an export would miss them."""
+
+    def __init__(self, after_sequence: int, removed_through: int) -> None:
+        super().__init__(
+            f"events {after_sequence + 1:,} to {removed_through:,} have been removed; pass "
+            f"query.after_sequence {removed_through} or more, or 0, to export what is left"
+        )
+
+
 class Exhausted(ArgusError):
     """There is no more of something for now; the same call may do after retry_after_s."""
 
@@ -54,10 +64,6 @@ class StoreFull(Exhausted):
     def __init__(self, found: str) -> None:
         description = f"the database's disk is full ({found}); nothing of the batch was stored"
         super().__init__("disk_space", description, retry_after_s=5.0)
-
-
-class NotServed(ArgusError):
-    """A part of the contract that this server does not serve."""
 
 
 class Cancelled(ArgusError):

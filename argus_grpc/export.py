@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from argus_grpc.bounds import WindowSize, slice_by_bytes
 from argus_grpc.columns import Column
-from argus_grpc.errors import EventsRemoved
+from argus_grpc.errors import EventsMissed, EventsRemoved
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.query import matching
 from argus_grpc.store import CompiledQuery, DuckDbStore
@@ -102,7 +102,7 @@ class Export:
         self._selection.cancel()
 
     def begin(self) -> None:
-        """Counts the events; to be called first. Raises Cancelled, EventsRemoved."""
+        """Counts the events; to be called first. Raises Cancelled, EventsMissed, EventsRemoved."""
         if self._resumed:
             self._start = self._resumed
             self._matching_left = self._selection.count(self._start.next_position, self._start.end_position)
@@ -185,12 +185,15 @@ class Export:
 
     def _first_position(self) -> ExportPosition:
         extent = self._selection.bounds()
+        after_sequence = self._request.query.after_sequence
+        if 0 < after_sequence < extent.removed_through:
+            raise EventsMissed(after_sequence, extent.removed_through)
         if self._order == Order.ORDER_TIME and extent.timestamps_ns:
             first_timestamp_ns, last_timestamp_ns = extent.timestamps_ns
             first = position(first_timestamp_ns, 0)
             end = position(last_timestamp_ns, self.watermark) + 1
         else:
-            first, end = self._request.query.after_sequence + 1, self.watermark + 1
+            first, end = after_sequence + 1, self.watermark + 1
         return ExportPosition(
             export_id=secrets.token_hex(8),
             exported_at_ns=time.time_ns(),

@@ -57,7 +57,10 @@ class Exporter:
 
     @contextmanager
     def export(self, resume_token: str = "", follows: Export | None = None) -> Iterator[Export]:
-        """An export, begun. See Export. Raises Cancelled, EventsRemoved, InvalidToken, TokenExpired."""
+        """An export, begun. See Export.
+
+        Raises Cancelled, EventsMissed, EventsRemoved, InvalidToken, TokenExpired.
+        """
         with (
             self._budget.share() as share,
             Export(self._request, self._store, self._tokens, share, resume_token, follows=follows) as export,

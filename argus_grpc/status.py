@@ -72,9 +72,13 @@ _TABLE: Mapping[type[errors.ArgusError], _Row] = {
         "EVENTS_REMOVED",
         _precondition("EVENTS_REMOVED", "events"),
     ),
+    errors.EventsMissed: (
+        Code.FAILED_PRECONDITION,
+        "EVENTS_REMOVED",
+        _precondition("EVENTS_REMOVED", "query.after_sequence"),
+    ),
     errors.LimitReached: (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED", _exhausted),
     errors.StoreFull: (Code.RESOURCE_EXHAUSTED, "STORE_FULL", _exhausted),
-    errors.NotServed: (Code.UNIMPLEMENTED, "NOT_SERVED", _no_details),
     errors.Cancelled: (Code.CANCELLED, "CANCELLED", _no_details),
     errors.StoreUnavailable: (Code.UNAVAILABLE, "STORE_UNAVAILABLE", _no_details),
 }

@@ -71,7 +71,9 @@ class ExportServiceServicer:
 
     def PlanExport(self, request, context):
         """Says what an export of a query would hold, without making it: the exact count at the
-        watermark it names. INVALID_ARGUMENT: the query or a column does not fit.
+        watermark it names. Where events after the query's after_sequence have been removed, it is not
+        refused as an export is: removed_events says so. INVALID_ARGUMENT: the query or a column does not
+        fit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,8 +98,11 @@ class ExportServiceServicer:
         counting.
 
         INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-        request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
-        since it began.
+        request. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export have
+        been removed since it began, or of a new one, events after the query's after_sequence
+        (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
+        RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
+        come again.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
         UNAVAILABLE: the server is going down; resume.
         """

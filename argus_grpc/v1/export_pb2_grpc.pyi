@@ -41,7 +41,9 @@ class ExportServiceStub:
     """Lists the columns there are, in the order of the schema. Ends with OK."""
     PlanExport: _grpc.UnaryUnaryMultiCallable[_export_pb2.PlanExportRequest, _export_pb2.PlanExportResponse]
     """Says what an export of a query would hold, without making it: the exact count at the
-    watermark it names. INVALID_ARGUMENT: the query or a column does not fit.
+    watermark it names. Where events after the query's after_sequence have been removed, it is not
+    refused as an export is: removed_events says so. INVALID_ARGUMENT: the query or a column does not
+    fit.
     """
     StreamEvents: _grpc.UnaryStreamMultiCallable[_export_pb2.StreamEventsRequest, _export_pb2.StreamEventsResponse]
     """Streams the matching events: one header, then batches (with progress between them), then one
@@ -62,8 +64,11 @@ class ExportServiceStub:
     counting.
 
     INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-    request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
-    since it began.
+    request. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export have
+    been removed since it began, or of a new one, events after the query's after_sequence
+    (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
+    RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
+    come again.
     CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
     UNAVAILABLE: the server is going down; resume.
     """
@@ -81,7 +86,9 @@ class ExportServiceAsyncStub(ExportServiceStub):
     """Lists the columns there are, in the order of the schema. Ends with OK."""
     PlanExport: _aio.UnaryUnaryMultiCallable[_export_pb2.PlanExportRequest, _export_pb2.PlanExportResponse]  # type: ignore[assignment]
     """Says what an export of a query would hold, without making it: the exact count at the
-    watermark it names. INVALID_ARGUMENT: the query or a column does not fit.
+    watermark it names. Where events after the query's after_sequence have been removed, it is not
+    refused as an export is: removed_events says so. INVALID_ARGUMENT: the query or a column does not
+    fit.
     """
     StreamEvents: _aio.UnaryStreamMultiCallable[_export_pb2.StreamEventsRequest, _export_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Streams the matching events: one header, then batches (with progress between them), then one
@@ -102,8 +109,11 @@ class ExportServiceAsyncStub(ExportServiceStub):
     counting.
 
     INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-    request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
-    since it began.
+    request. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export have
+    been removed since it began, or of a new one, events after the query's after_sequence
+    (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
+    RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
+    come again.
     CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
     UNAVAILABLE: the server is going down; resume.
     """
@@ -130,7 +140,9 @@ class ExportServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_export_pb2.PlanExportResponse, _abc.Awaitable[_export_pb2.PlanExportResponse]]:
         """Says what an export of a query would hold, without making it: the exact count at the
-        watermark it names. INVALID_ARGUMENT: the query or a column does not fit.
+        watermark it names. Where events after the query's after_sequence have been removed, it is not
+        refused as an export is: removed_events says so. INVALID_ARGUMENT: the query or a column does not
+        fit.
         """
 
     @_abc_1.abstractmethod
@@ -157,8 +169,11 @@ class ExportServiceServicer(metaclass=_abc_1.ABCMeta):
         counting.
 
         INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-        request. FAILED_PRECONDITION: the token has expired, or events of the export have been removed
-        since it began.
+        request. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export have
+        been removed since it began, or of a new one, events after the query's after_sequence
+        (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
+        RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
+        come again.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
         UNAVAILABLE: the server is going down; resume.
         """

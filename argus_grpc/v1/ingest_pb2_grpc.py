@@ -49,7 +49,8 @@ class IngestServiceServicer:
     def IngestEvents(self, request, context):
         """Stores one batch of events, whole or not at all, and gives them consecutive sequence numbers
         in the order they came. The answer is sent when they are committed to disk: an acknowledged
-        event survives the loss of the server's process.
+        event survives the loss of the server's process. (A server that keeps events in memory only,
+        --no-persistence, loses them with its process.)
 
         A batch with a batch_id is stored once: sent again, with the same source and batch_id, it is not
         stored again but answered with the sequence numbers that it was given then. The server keeps the

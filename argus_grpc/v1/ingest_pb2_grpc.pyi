@@ -36,7 +36,8 @@ class IngestServiceStub:
     IngestEvents: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.IngestEventsRequest, _ingest_pb2.IngestEventsResponse]
     """Stores one batch of events, whole or not at all, and gives them consecutive sequence numbers
     in the order they came. The answer is sent when they are committed to disk: an acknowledged
-    event survives the loss of the server's process.
+    event survives the loss of the server's process. (A server that keeps events in memory only,
+    --no-persistence, loses them with its process.)
 
     A batch with a batch_id is stored once: sent again, with the same source and batch_id, it is not
     stored again but answered with the sequence numbers that it was given then. The server keeps the
@@ -59,7 +60,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     IngestEvents: _aio.UnaryUnaryMultiCallable[_ingest_pb2.IngestEventsRequest, _ingest_pb2.IngestEventsResponse]  # type: ignore[assignment]
     """Stores one batch of events, whole or not at all, and gives them consecutive sequence numbers
     in the order they came. The answer is sent when they are committed to disk: an acknowledged
-    event survives the loss of the server's process.
+    event survives the loss of the server's process. (A server that keeps events in memory only,
+    --no-persistence, loses them with its process.)
 
     A batch with a batch_id is stored once: sent again, with the same source and batch_id, it is not
     stored again but answered with the sequence numbers that it was given then. The server keeps the
@@ -85,7 +87,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_pb2.IngestEventsResponse, _abc.Awaitable[_ingest_pb2.IngestEventsResponse]]:
         """Stores one batch of events, whole or not at all, and gives them consecutive sequence numbers
         in the order they came. The answer is sent when they are committed to disk: an acknowledged
-        event survives the loss of the server's process.
+        event survives the loss of the server's process. (A server that keeps events in memory only,
+        --no-persistence, loses them with its process.)
 
         A batch with a batch_id is stored once: sent again, with the same source and batch_id, it is not
         stored again but answered with the sequence numbers that it was given then. The server keeps the

@@ -44,7 +44,8 @@ class EventQuery(message.Message):
     """The longest duration in nanoseconds, inclusive, ≥ min_duration_ns."""
     after_sequence: builtins.int
     """Only events with a greater sequence: pass the last export's watermark to get just what has
-    come since, late timestamps included. ≥ 0; 0: all.
+    come since, late timestamps included. ≥ 0; 0: all. An export is refused with FAILED_PRECONDITION
+    when events with a greater sequence have been removed, since it would miss them.
     """
     @builtins.property
     def start_time(self) -> timestamp_pb2.Timestamp:

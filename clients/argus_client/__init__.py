@@ -10,6 +10,7 @@ from argus_client.client import DEFAULT_TARGET, ExportClient
 from argus_client.errors import (
     ArgusClientError,
     BrokenExport,
+    EventsMissed,
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
@@ -32,6 +33,7 @@ __all__ = [
     "Backoff",
     "BrokenExport",
     "EventQuery",
+    "EventsMissed",
     "Export",
     "ExportClient",
     "InvalidRequest",

@@ -30,6 +30,7 @@ class Checkpoint:
         so whoever goes on skips the first of what is rendered from there.
     durable_bytes, sha256: the length of what is kept of the part, and its digest.
     store_id: the store that the events are from.
+    removed_events: how many events the store no longer had when the export began.
     manifest: of the finished file, all of which is on disk; None while it is being written.
     """
 
@@ -42,6 +43,7 @@ class Checkpoint:
     durable_bytes: int
     sha256: str
     store_id: str
+    removed_events: int = 0
     manifest: Manifest | None = None
 
     def save(self, path: Path) -> None:

@@ -142,7 +142,8 @@ class ExportClient:
         wait_for_server: bool = False,
         on_retry: OnRetry | None = None,
     ) -> IngestEventsResponse:
-        """Stores the events, all or none; when this returns they are committed to disk.
+        """Stores the events, all or none; when this returns they are committed to disk, but in memory where
+        the server keeps them there only (--no-persistence).
 
         At least one event, and together less than 4 MiB. Returns their sequence numbers, and whether
         an earlier call had stored them.
@@ -162,7 +163,7 @@ class ExportClient:
         wait_for_server: bool = False,
         on_retry: OnRetry | None = None,
     ) -> IngestEventsResponse:
-        """Stores one batch, all or none; when this returns it is committed to disk.
+        """Stores one batch, all or none; when this returns it is committed, as with `ingest_events`.
 
         It is sent again, for up to retry_for_s, when the server asks to come back later; one with a
         batch_id also when the server went away, since it is then stored once all the same.
@@ -188,7 +189,7 @@ class ExportClient:
         batch_id: str | None = None,
         on_retry: OnRetry | None = None,
     ) -> IngestResult:
-        """Stores the rows; when this returns they are committed to disk.
+        """Stores the rows; when this returns they are committed, as with `ingest_events`.
 
         `events`, of any number of rows, has columns of the schema by name, in any order; NULL and
         columns that are missing are unset, `sequence` has to be. An export's batches fit; so do

@@ -8,13 +8,14 @@ from typing import NoReturn, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, RequestInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from argus_client.errors import (
     ArgusClientError,
     BrokenExport,
+    EventsMissed,
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
@@ -23,7 +24,7 @@ from argus_client.errors import (
     ServerUnavailable,
     Violation,
 )
-from argus_client.query import invalid_request
+from argus_client.query import ARGUMENTS, invalid_request, tell_violations
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 
@@ -122,6 +123,8 @@ def _to_client_error(error: grpc.RpcError, target: str, *, has_answered: bool) -
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return LimitExceeded(message, _retry_after_s(details))
         case grpc.StatusCode.FAILED_PRECONDITION:
+            if missed := _missed(details):
+                return EventsMissed("; ".join(tell_violations(missed, ARGUMENTS)), missed)
             return ResumeRefused(message)
         case grpc.StatusCode.DATA_LOSS:
             return BrokenExport(message)
@@ -145,6 +148,15 @@ def _rich_status(call: grpc.Call) -> Status | None:
 def _violations(details: Status | None) -> tuple[Violation, ...]:
     bad_request = _detail(details, BadRequest())
     return tuple(Violation(v.field, v.description) for v in bad_request.field_violations)
+
+
+def _missed(details: Status | None) -> tuple[Violation, ...]:
+    failure = _detail(details, PreconditionFailure())
+    return tuple(
+        Violation(v.subject, v.description)
+        for v in failure.violations
+        if v.type == "EVENTS_REMOVED" and v.subject == "query.after_sequence"
+    )
 
 
 def _retry_after_s(details: Status | None) -> float | None:

@@ -6,6 +6,7 @@ ArgusClientError
 ├── ServerUnavailable     no server there, or it went away
 ├── LimitExceeded         a limit of the server's was met
 ├── ResumeRefused         a resume token that the server does not take any more
+├── EventsMissed          events that the export should have begun with are gone from the server
 ├── ServerError           the server failed, or does not serve what was asked
 ├── BrokenExport          the stream ended early or its data do not add up
 ├── OutputError           the file cannot be written, or is there already
@@ -57,6 +58,14 @@ class LimitExceeded(ArgusClientError):
 
 class ResumeRefused(ArgusClientError):
     """The server does not take the resume token any more."""
+
+
+class EventsMissed(ArgusClientError):
+    """Events after the query's after_sequence have been removed: an export would miss them."""
+
+    def __init__(self, message: str, violations: tuple[Violation, ...] = ()) -> None:
+        super().__init__(message)
+        self.violations = violations
 
 
 class ServerError(ArgusClientError):

@@ -179,7 +179,8 @@ class Export:
             that is whole already is left as it is.
         on_progress: called with the number of events rendered so far; while following also when there
             are no new ones, every few seconds.
-        on_notice: called with a sentence on what is done about an earlier, unfinished export.
+        on_notice: called with a sentence on what is done about an earlier, unfinished export, and with
+            one on events that the server no longer has.
 
         An export that is followed is written until end_following(), which ends the file whole. Each batch
         goes to the file as it comes; compressed, it waits for a block of 1 MiB to be full.

@@ -92,9 +92,14 @@ class Manifest:
         request: Mapping[str, Any],
         form: Mapping[str, Any],
         guarded_cells: int,
+        removed_events: int,
         client_version: str,
     ) -> Self:
-        """Of a finished file. `request` is what was asked for, `form` how it is written."""
+        """Of a finished file. `request` is what was asked for, `form` how it is written.
+
+        removed_events: how many events the store no longer had when the export began; the header of one
+            that was gone on with says how many it has lost since.
+        """
         metadata = export_metadata(header)
         del metadata["totalEvents"]
         # That of an export that was followed is beyond its header's.
@@ -117,6 +122,7 @@ class Manifest:
                     for column in header.columns
                 ],
                 "storeId": header.store_id,
+                "removedEvents": removed_events,
                 **form,
                 "guardedCells": guarded_cells,
                 "serverVersion": header.server_version,

@@ -65,7 +65,8 @@ class EventQuery:
         of them at most. A glob (* ? [a-z] [!a]) fits the whole name, an RE2 expression any part.
     min_duration, max_duration: both inclusive; an int is nanoseconds.
     after_sequence: only events that came later than the one with this sequence: pass the last
-        export's watermark to get just what is new.
+        export's watermark to get just what is new. When some of that has been removed, an export raises
+        EventsMissed.
 
     Raises InvalidRequest when a value cannot be read. The server checks the rest.
     """

@@ -34,8 +34,8 @@ _MAX_WAITING_CALLS = 4
 class Ledger(Protocol):
     """Keeps account of what has been exported. An error of its own ends the export."""
 
-    def begins(self, header: ExportHeader) -> None:
-        """Before anything is written."""
+    def begins(self, header: ExportHeader, *, is_resumed: bool) -> None:
+        """Before anything is written, or anything more of an interrupted export."""
 
     def will_appear(self, path: Path, manifest: Manifest) -> None:
         """All is written, and nothing has the file's name yet."""
@@ -51,7 +51,8 @@ class FileExport:
     """The writing of one export to one file.
 
     last: the window that the query's start came from, see describe_request().
-    on_notice: called with sentences on what is done about earlier, unfinished exports.
+    on_notice: called with sentences on what is done about earlier, unfinished exports, and on events
+        that the server no longer has.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class FileExport:
         # The window that --last meant then, not now.
         request.query.CopyFrom(checkpoint.request.query)
         self._export.go_on_from(request, checkpoint.resume_point)
-        if self._begin().store_id != checkpoint.store_id:
+        if self._begin(is_resumed=True).store_id != checkpoint.store_id:
             raise ResumeRefused("the server has another store than the interrupted export came from")
         return self._write_rest(part, checkpoint)
 
@@ -166,7 +167,7 @@ class FileExport:
     def _write_anew(self, part: PartFile) -> tuple[Manifest, ExportSummary]:
         if not self._overwrite:
             _refuse_foreign(manifest_path(self._path))
-        header = self._begin()
+        header = self._begin(is_resumed=False)
         checkpoint = Checkpoint(
             asked=self._asked,
             request=self._export.request,
@@ -177,11 +178,14 @@ class FileExport:
             durable_bytes=0,
             sha256=part.checksums.sha256,
             store_id=header.store_id,
+            removed_events=header.removed_events,
         )
         # Not before the new export has begun.
         self._discard_earlier(part)
         self._can_be_resumed = True
         checkpoint.save(self._path)
+        if notice := tell_removed(header):
+            self._notify(notice)
         return self._write_rest(part, checkpoint)
 
     def _discard_earlier(self, part: PartFile) -> None:
@@ -197,10 +201,10 @@ class FileExport:
             checkpoint_path(self._path).unlink(missing_ok=True)
         part.clear()
 
-    def _begin(self) -> ExportHeader:
+    def _begin(self, *, is_resumed: bool) -> ExportHeader:
         header = self._export.header
         if self._ledger is not None:
-            self._ledger.begins(header)
+            self._ledger.begins(header, is_resumed=is_resumed)
         return header
 
     def _write_rest(self, part: PartFile, checkpoint: Checkpoint) -> tuple[Manifest, ExportSummary]:
@@ -226,6 +230,7 @@ class FileExport:
             request=self._asked,
             form=self._form.described(),
             guarded_cells=guarded_cells,
+            removed_events=checkpoint.removed_events,
             client_version=self._client_version,
         )
         writer.save(manifest)
@@ -241,6 +246,14 @@ class FileExport:
     def _notify(self, notice: str) -> None:
         if self._on_notice is not None:
             self._on_notice(notice)
+
+
+def tell_removed(header: ExportHeader) -> str | None:
+    """A sentence on events that an export would have begun with, but that are gone; None if none are."""
+    if not header.removed_events or header.query.after_sequence:
+        return None
+    which = "event" if header.removed_events == 1 else f"{header.removed_events:,} events"
+    return f"the server no longer has its first {which}"
 
 
 def has_appeared(path: Path, manifest: Manifest) -> bool:

@@ -6,14 +6,15 @@ is about to appear; the next run looks whether it did.
 """
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from argus_client.checkpoint import Checkpoint, check_asked, checkpoint_path, describe_request
-from argus_client.errors import InvalidRequest, OutputError
+from argus_client.client import ExportClient
+from argus_client.errors import EventsMissed, InvalidRequest, OutputError
 from argus_client.files import locked, write_atomically
 from argus_client.manifest import InvalidManifest, Manifest, manifest_path, read_manifest
 from argus_client.query import EventQuery
@@ -82,8 +83,24 @@ class SinceLast:
         check_asked(self._state.query, self._query, str(self.path))
         return replace(query, after_sequence=self._state.watermark)
 
-    def begins(self, header: ExportHeader) -> None:
+    @contextmanager
+    def explaining_refusal(self, client: ExportClient, query: EventQuery) -> Iterator[None]:
+        """Within it, the server's refusal of after_sequence is told as what it means for this state.
+
+        Raises then EventsMissed, or InvalidRequest for another store.
+        """
+        try:
+            yield
+        except EventsMissed:
+            # A refusal has no header, which says whose those events were.
+            with client.export(replace(query, after_sequence=0)) as what_is_left:
+                self.begins(what_is_left.header, is_resumed=False)
+            raise
+
+    def begins(self, header: ExportHeader, *, is_resumed: bool) -> None:
         self._check_store(header.store_id, header.watermark)
+        if not is_resumed:
+            self._refuse_gap(header.removed_events)
 
     def will_appear(self, path: Path, manifest: Manifest) -> None:
         state = self._state or _State(manifest["storeId"], 0, self._query, None)
@@ -109,6 +126,16 @@ class SinceLast:
                 f"{self.path} says that events up to {self._state.watermark:,} were exported, but the "
                 f"server's store ends at {watermark:,}: it has lost events, or an older copy took its place"
             )
+
+    def _refuse_gap(self, removed_events: int) -> None:
+        if self._state is None or removed_events <= self._state.watermark:
+            return
+        missed = removed_events - self._state.watermark
+        raise EventsMissed(
+            f"{self.path} says that events up to {self._state.watermark:,} were exported, but the server has "
+            f"removed events up to {removed_events:,}: {missed:,} are gone that were never exported; to go "
+            f"on with what is left, remove {self.path} (nothing is repeated by that)"
+        )
 
     def _move(self, store_id: str, watermark: int, last_file: _LastFile | None) -> None:
         query = self._state.query if self._state is not None else self._query

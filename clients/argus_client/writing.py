@@ -15,7 +15,7 @@ from argus_client.files import Output, read_ending, reporting_os_errors
 from argus_client.formats import RenderOptions
 from argus_client.query import invalid_request
 from argus_client.rendering import DEFAULT_FORMAT, FileForm, render_export
-from argus_client.resumable import FileExport, Ledger
+from argus_client.resumable import FileExport, Ledger, tell_removed
 from argus_grpc.v1.export_pb2 import ExportSummary
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def write_export(
         form = FileForm(format or DEFAULT_FORMAT, compression or "none", options)
         _refuse_to_follow(export, form)
         with export:
-            return _write_stream(export, Output(target, str(name)), form, ledger, on_progress)
+            return _write_stream(export, Output(target, str(name)), form, ledger, on_progress, on_notice)
     path = Path(target)
     format_of_path, compression_of_path = read_ending(path)
     form = FileForm(format or format_of_path or DEFAULT_FORMAT, compression or compression_of_path, options)
@@ -77,7 +77,7 @@ def write_export(
             with reporting_os_errors(str(path)):
                 device = path.open("wb", buffering=0)
             with device:
-                return _write_stream(export, Output(device, str(path)), form, ledger, on_progress)
+                return _write_stream(export, Output(device, str(path)), form, ledger, on_progress, on_notice)
         file_export = FileExport(
             export,
             path,
@@ -116,9 +116,14 @@ def _write_stream(
     form: FileForm,
     ledger: Ledger | None,
     on_progress: Callable[[int], None] | None,
+    on_notice: Callable[[str], None] | None,
 ) -> Written:
+    header = export.header
+    is_resumed = header.first_row > 0
     if ledger is not None:
-        ledger.begins(export.header)
+        ledger.begins(header, is_resumed=is_resumed)
+    if on_notice is not None and not is_resumed and (notice := tell_removed(header)):
+        on_notice(notice)
     compressor = Compressor(form.compression)
 
     def write(data: bytes | pa.Buffer) -> None:

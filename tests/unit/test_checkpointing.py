@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from argus_client import Backoff, ExportClient, checkpointing
-from argus_client.checkpoint import Checkpoint
+from argus_client.checkpoint import Checkpoint, checkpoint_path
 from argus_client.checkpointing import CheckpointedWriter
 from argus_client.compression import BLOCK_BYTES, Compression
 from argus_client.files import PartFile
@@ -47,6 +47,26 @@ def test_however_many_small_batches_fill_a_block_few_places_are_kept(
     there = number if compression == "none" else 2 * BLOCK_BYTES // batch_bytes
     assert saved.resume_point == ResumePoint(str(there), there)
     assert saved.stream_bytes == there * batch_bytes <= saved.settled_bytes
+
+
+def test_a_checkpoint_from_before_removed_events_were_counted_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    saved = Checkpoint(
+        asked={},
+        request=StreamEventsRequest(),
+        resume_point=ResumePoint("0", 0),
+        stream_bytes=0,
+        guarded_cells=0,
+        settled_bytes=0,
+        durable_bytes=0,
+        sha256="",
+        store_id="store",
+    )
+    saved.save(path)
+    document = json.loads(checkpoint_path(path).read_bytes())
+    assert document.pop("removed_events") == 0
+    checkpoint_path(path).write_text(json.dumps(document))
+    assert Checkpoint.load(path) == saved
 
 
 def test_while_nothing_comes_the_token_gets_newer_and_the_file_does_not_begin_twice(

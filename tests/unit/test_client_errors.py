@@ -4,12 +4,13 @@ import socket
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RequestInfo
 from google.rpc.status_pb2 import Status
 
 from argus_client import (
     ArgusClientError,
     BrokenExport,
+    EventsMissed,
     ExportClient,
     InvalidRequest,
     LimitExceeded,
@@ -72,6 +73,31 @@ def test_a_bad_request_names_the_arguments_as_python_callers_write_them() -> Non
         "columns[0]: 'x' is not one of the columns",
         "of_the_future: no",
     ]
+
+
+@pytest.mark.parametrize(
+    ("type_", "subject", "expected"),
+    [
+        ("EVENTS_REMOVED", "query.after_sequence", EventsMissed),
+        ("EVENTS_REMOVED", "events", ResumeRefused),
+        ("TOKEN_EXPIRED", "resume_token", ResumeRefused),
+        ("OF_THE_FUTURE", "query.after_sequence", ResumeRefused),
+    ],
+)
+def test_events_missed_are_told_from_a_refused_resume(
+    type_: str, subject: str, expected: type[ArgusClientError]
+) -> None:
+    violation = PreconditionFailure.Violation(type=type_, subject=subject, description="2 to 5 are gone")
+    told = status(Code.FAILED_PRECONDITION, "bad", PreconditionFailure(violations=[violation]))
+    with scripted_server(told) as server, ExportClient(server.address) as client:
+        with pytest.raises(expected) as caught:
+            client.export().to_arrow()
+        assert type(caught.value) is expected
+    if isinstance(caught.value, EventsMissed):
+        assert str(caught.value) == "after_sequence: 2 to 5 are gone"
+        assert caught.value.violations == (Violation("query.after_sequence", "2 to 5 are gone"),)
+    else:
+        assert str(caught.value) == "bad"
 
 
 def test_an_internal_error_tells_the_request_id_to_look_for() -> None:

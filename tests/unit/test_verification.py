@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from argus_client import ExportClient
 from argus_client import files as files_module
 from argus_client.cli import commands
-from argus_client.manifest import Checksums, read_manifest
+from argus_client.manifest import Checksums, Manifest, read_manifest
 from argus_client.verification import verify_file
 from tests.scripted import WATERMARK, batch, header, scripted_server, summary
 
@@ -43,10 +43,20 @@ def test_the_manifest_says_what_the_file_is(tmp_path: Path) -> None:
     assert (manifest["file"], manifest["format"], manifest["compression"]) == ("a.csv", "csv", "none")
     assert (manifest["bytes"], manifest["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
     assert (manifest["rows"], manifest["complete"], manifest["rowsRemaining"]) == (5, True, 0)
-    assert manifest["watermark"] == WATERMARK
+    assert (manifest["watermark"], manifest["removedEvents"]) == (WATERMARK, 0)
     assert manifest["columns"][0] == {"name": "timestamp", "type": "timestamp_ns", "unit": "ns"}
     assert manifest["query"] == {"from": None, "to": None, "type": None}
     assert manifest["chunkCrc32c"] == [f"{google_crc32c.value(data):08x}"]
+
+
+def test_a_manifest_from_before_removed_events_were_counted_is_read(tmp_path: Path) -> None:
+    path = export(tmp_path / "a.csv")
+    place = tmp_path / "a.csv.manifest.json"
+    members = dict(read_manifest(place).members)
+    del members["removedEvents"]
+    place.write_bytes(Manifest(members).to_json())
+    assert verify_file(path).is_whole
+    assert run(path).exit_code == 0
 
 
 @pytest.mark.usefixtures("small_chunks")

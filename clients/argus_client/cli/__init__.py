@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from argus_client.cli.query_options import FLAGS
-from argus_client.errors import ArgusClientError, InvalidRequest, NotAllowed
+from argus_client.errors import ArgusClientError, EventsMissed, InvalidRequest, NotAllowed
 from argus_client.query import tell_violations
 
 EXIT_FAILED = 1
@@ -57,6 +57,9 @@ class _Commands(click.Group):
         except InvalidRequest as error:
             told = tell_violations(error.violations, FLAGS)
             _fail(ctx, EXIT_USAGE, "\n".join(told) or str(error), error)
+        except EventsMissed as error:
+            told = tell_violations(error.violations, FLAGS)
+            _fail(ctx, EXIT_FAILED, "\n".join(told) or str(error), error)
         except NotAllowed as error:
             _fail(ctx, EXIT_NOT_ALLOWED, str(error), error)
         except ArgusClientError as error:

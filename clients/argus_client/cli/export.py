@@ -80,8 +80,9 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="STATE_FILE",
     heading=_WHERE,
-    help="Just what has come in since the last export with this STATE_FILE, late timestamps included. It "
-    "is made by the first, and moves on when an export is whole.",
+    help="Just what has come in since the last export with this STATE_FILE, late timestamps included; an "
+    "error, if the server has removed some of that. The first export makes the file, and it moves on when "
+    "an export is whole.",
 )
 @option(
     "--format",
@@ -215,6 +216,7 @@ def export_command(
             client.export(
                 query, columns=columns, limit=limit, order=order, follow=follow, on_retry=tell_retry
             ) as export,
+            since.explaining_refusal(client, query) if since is not None else nullcontext(),
             ending_by_signal(export) if follow else nullcontext(),
             # A bar would run through the data where both go to one terminal.
             export_progress(str(output), hidden=to_stdout and sys.stdout.isatty()) as show,

@@ -43,6 +43,8 @@ def plan_command(server: str, query: EventQuery, columns: tuple[str, ...], as_js
     rows["Columns"] = ", ".join(column.name for column in plan.columns)
     if plan.redacted_columns:
         rows["Hidden"] = f"{', '.join(plan.redacted_columns)} (you may not see their values)"
+    if plan.removed_events:
+        rows["Removed"] = f"{plan.removed_events:,} (the first that the server had, which it no longer has)"
     rows["Watermark"] = f"{plan.watermark} (pass it to --after to get what comes later)"
     for name, value in rows.items():
         click.echo(f"{name:<10} {value}")
@@ -56,6 +58,7 @@ def _to_json(plan: PlanExportResponse) -> dict[str, object]:
         "estimatedCsvBytes": plan.estimated_csv_bytes,
         "estimatedJsonBytes": plan.estimated_json_bytes,
         "watermark": plan.watermark,
+        "removedEvents": plan.removed_events,
         "query": query_metadata(plan.query),
         "columns": [column.name for column in plan.columns],
         "redactedColumns": list(plan.redacted_columns),
