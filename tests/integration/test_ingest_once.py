@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from argus_grpc.store import BatchId, DuckDbStore, batch_ids
+from argus_grpc.store import BatchId, batch_ids
 from argus_grpc.store.batch_ids import BatchIds
 from argus_grpc.store.database import Database
 from argus_grpc.v1.event_pb2 import Event, Events, EventType
@@ -191,9 +191,11 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    DuckDbStore(tmp_path / "events.duckdb", 512 * MIB).close()
-    database = Database(lambda: duckdb.connect(tmp_path / "events.duckdb"))
+def database() -> Iterator[Database]:
+    """In memory: what is committed need not outlive anything but the object that knows it."""
+    database = Database(duckdb.connect)
+    with database.cursor() as cursor:
+        cursor.execute(batch_ids.CREATE_TABLE)
     yield database
     database.close()
 
