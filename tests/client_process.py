@@ -8,14 +8,14 @@ from multiprocessing.context import ForkServerProcess
 from argus_client import checkpointing
 from argus_client.cli import main
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-# This module alone: the tests' own imports would take longer than the client's.
-_PROCESSES.set_forkserver_preload([__name__])
+PROCESSES = multiprocessing.get_context("forkserver")
+# These modules alone: the tests' own imports would take longer than the client's.
+PROCESSES.set_forkserver_preload([__name__, "tests.quick_server"])
 
 
 def start_client(*arguments: str, checkpoint_interval_s: float) -> ForkServerProcess:
     """argus-client with these arguments, under way."""
-    process = _PROCESSES.Process(target=_run, args=(checkpoint_interval_s, *arguments))
+    process = PROCESSES.Process(target=_run, args=(checkpoint_interval_s, *arguments))
     process.start()
     return process
 

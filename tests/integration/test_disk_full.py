@@ -158,7 +158,7 @@ def test_a_failed_checkpoint_loses_nothing_and_is_healed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     """DuckDB gives a database up whose checkpoint failed: the store opens it again, readers included."""
-    monkeypatch.setattr(duckdb_store, "_CHECKPOINT_THRESHOLD_BYTES", MIB)
+    monkeypatch.setattr(duckdb_store, "checkpoint_bytes", lambda _: MIB)
     store = DuckDbStore(tmp_path / "events.duckdb", 512 * MIB)
     selection = store.select(store.compile(matching(EventQuery())), 10**9, Order.ORDER_TIME)
     stored, first = 0, store._database._connection

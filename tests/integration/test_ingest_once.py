@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 from google.rpc.error_details_pb2 import BadRequest
 from grpc_status import rpc_status
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from argus_grpc.store import BatchId, DuckDbStore, batch_ids
+from argus_grpc.store import BatchId, batch_ids
 from argus_grpc.store.batch_ids import BatchIds
 from argus_grpc.store.database import Database
 from argus_grpc.v1.event_pb2 import Event, Events, EventType
@@ -23,8 +23,6 @@ from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 from tests.conftest import RunningServer, start_server
 
 pytestmark = pytest.mark.duckdb
-
-MIB = 1024 * 1024
 
 
 def request(
@@ -191,15 +189,23 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    DuckDbStore(tmp_path / "events.duckdb", 512 * MIB).close()
-    database = Database(lambda: duckdb.connect(tmp_path / "events.duckdb"))
+def database() -> Iterator[Database]:
+    """In memory: what is committed need not outlive anything but the object that knows it."""
+    database = Database(duckdb.connect)
+    with database.cursor() as cursor:
+        cursor.execute(batch_ids.CREATE_TABLE)
     yield database
     database.close()
 
 
 @pytest.mark.usefixtures("small_segments")
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Not shrunk when it fails: that takes minutes, and an example is as short as it should be.
+@settings(
+    max_examples=30,
+    deadline=None,
+    phases=[phase for phase in Phase if phase is not Phase.shrink],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     groups=st.lists(
         st.tuples(st.sets(st.integers(0, 60), min_size=1, max_size=9), st.integers(0, 300)), max_size=12

@@ -2,13 +2,14 @@
 
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.ingesting import Address, Sender, check_file
-from tests.processes import server_process
+from tests.quick_server import quick_server
 
 pytestmark = pytest.mark.duckdb
 
@@ -24,14 +25,15 @@ def test_every_acknowledged_event_is_there_once_after_twenty_kills(tmp_path: Pat
         sending = [threads.submit(sender.send_until, is_over, address) for sender in senders]
         try:
             for kill in range(KILLS):
-                with server_process(database) as server:
+                with quick_server(database) as server:
                     before = sum(len(sender.acknowledged) for sender in senders)
                     address.set(server.address)
                     # Some commits later, at a moment that is another one each time.
                     while sum(len(sender.acknowledged) for sender in senders) < before + 5 + kill:
                         assert not any(client.done() for client in sending)
+                        time.sleep(0.001)
                     server.stop(signal.SIGKILL)
-            with server_process(database) as server:
+            with quick_server(database) as server:
                 address.set(server.address)
                 is_over.set()
                 for client in sending:

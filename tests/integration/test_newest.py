@@ -135,7 +135,7 @@ store.close()
 @pytest.mark.skipif(sys.platform != "linux", reason="reads peaks from /proc")
 def test_memory_stays_flat() -> None:
     peaks = []
-    for batches in (60, 240):
+    for batches in (30, 120):
         command = [sys.executable, "-c", _INGEST, str(batches)]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.split()[-1]))
