@@ -50,6 +50,8 @@ def live_threads(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     command = [
         java_with_virtual_threads(),
         "-Xmx64m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
         f"-XX:StartFlightRecording:{recording},+jdk.VirtualThreadPinned#stackTrace=true",
         f"-XX:FlightRecorderOptions:repository={folder / 'repository'},preserve-repository=true",
         str(LIVE),

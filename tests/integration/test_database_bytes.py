@@ -18,7 +18,7 @@ from argus_grpc.v1.export_pb2 import PlanExportRequest
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
-from tests.processes import server_process
+from tests.quick_server import quick_server
 from tests.retaining import MIB, files_bytes, random_batch
 
 pytestmark = pytest.mark.duckdb
@@ -87,7 +87,7 @@ def test_a_kill_leaves_events_and_what_is_gone_in_step(tmp_path: Path) -> None:
     acknowledged = removed = 0
     for _ in range(4):
         with (
-            server_process(db, "--retention", "1s") as server,
+            quick_server(db, "--retention", "1s") as server,
             grpc.insecure_channel(server.address) as channel,
         ):
             ingests, exports = IngestServiceStub(channel), ExportServiceStub(channel)

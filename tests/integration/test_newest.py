@@ -135,11 +135,13 @@ store.close()
 @pytest.mark.skipif(sys.platform != "linux", reason="reads peaks from /proc")
 def test_memory_stays_flat() -> None:
     peaks = []
-    for batches in (30, 120):
+    for batches in (60, 200):
         command = [sys.executable, "-c", _INGEST, str(batches)]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.split()[-1]))
-    assert peaks[1] - peaks[0] <= 48 * MIB
+    # The further batches take 150 MiB, were they held. What is rewritten is there twice for a moment, 50 MiB,
+    # at which a short run may not be seen.
+    assert peaks[1] - peaks[0] <= 96 * MIB
 
 
 def test_what_is_written_anew_stays_the_same() -> None:
