@@ -29,6 +29,8 @@ _SERVICES = (
 # Threads beyond those that exports and ingests can take, for the other calls: health, plans, refusals.
 _THREADS_FOR_OTHER_CALLS = 16
 
+_MAX_PENDING_S = 600
+
 
 class Server:
     """A running server. Close it, or use `with`; that ends running calls after the grace time.
@@ -78,10 +80,11 @@ class Server:
                 # Clients ping once a minute to notice a dead connection, also while a stream is quiet.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
                 ("grpc.keepalive_permit_without_calls", 1),
-                # Calls that wait to be taken up, unread. Beyond the default of 1,000 gRPC ends some with
-                # CANCELLED, which nobody sends again; refusals of ours say when to.
+                # Calls that wait to be taken up, unread. Beyond the defaults, 1,000 calls and 30 seconds,
+                # gRPC ends some with CANCELLED, which nobody sends again; refusals of ours say when to.
                 ("grpc.server.max_pending_requests", 10_000),
                 ("grpc.server.max_pending_requests_hard_limit", 10_000),
+                ("grpc.server_max_unrequested_time_in_server", _MAX_PENDING_S),
             ],
         )
         export_pb2_grpc.add_ExportServiceServicer_to_server(

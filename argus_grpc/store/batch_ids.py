@@ -82,7 +82,9 @@ class BatchIds:
             # fetchall(): in DuckDB 2 a result that may go on bars the connection's next query.
             rows = connection.execute(
                 "SELECT first_sequence, events FROM argus_batches WHERE first_sequence >= ?"
-                " AND first_sequence < ? AND hash = ? AND source = ? AND batch_id = ?",
+                " AND first_sequence < ? AND hash = ? AND source = ? AND batch_id = ?"
+                # An id that was forgotten may have been stored again since.
+                " ORDER BY first_sequence DESC LIMIT 1",
                 [places.start, places.stop, id_.hash, *id_],
             ).fetchall()
             for first, events in rows:

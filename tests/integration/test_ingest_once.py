@@ -212,6 +212,10 @@ def database() -> Iterator[Database]:
     ),
     restart_every=st.integers(1, 6),
 )
+@example(
+    groups=[(set(range(9)), 0), ({8}, 300), ({8}, 300), ({8}, 1), ({8}, 0), ({8}, 0), ({8}, 0)],
+    restart_every=6,
+)
 def test_ids_are_known_as_a_dict_knows_them(
     database: Database, groups: list[tuple[set[int], int]], restart_every: int
 ) -> None:
