@@ -17,7 +17,7 @@ from argus_grpc.errors import InvalidField, StoreFull, StoreUnavailable
 from argus_grpc.store.batch_ids import BatchId, BatchIds
 from argus_grpc.store.brought import Appended, Brought
 from argus_grpc.store.database import Database
-from argus_grpc.store.disk import DiskSpace, full_text
+from argus_grpc.store.disk import full_text
 
 _ROW_GROUP_EVENTS = 122_880
 """What DuckDB stores together."""
@@ -26,6 +26,7 @@ _REOPEN_EVERY_S = 1.0
 
 _log = structlog.get_logger()
 
+MakeRoom = Callable[[int], None]
 OnCommitted = Callable[[pa.RecordBatch, range], None]
 BeforeCommit = Callable[[duckdb.DuckDBPyConnection, pa.RecordBatch], None]
 
@@ -61,6 +62,7 @@ class Appender:
     many costs little more than a commit of one. It runs in a thread of its own, since DuckDB's
     allocators keep memory for every thread that writes.
 
+    make_room: called before each commit with the bytes of its events. Raises what refuses them.
     last_sequence: the greatest sequence that was given; 0: none.
     on_committed: called in the appender's thread for each commit, in order, with all its events (the
         columns that any of them has set, and sequence) and their sequences, before anyone is told. It must
@@ -71,7 +73,7 @@ class Appender:
     def __init__(
         self,
         database: Database,
-        disk: DiskSpace | None,
+        make_room: MakeRoom,
         batch_ids: BatchIds,
         last_sequence: int,
         on_committed: OnCommitted,
@@ -79,7 +81,7 @@ class Appender:
         before_commit: BeforeCommit | None = None,
     ) -> None:
         self._database = database
-        self._disk = disk
+        self._make_room = make_room
         self._batch_ids = batch_ids
         self._last_sequence = last_sequence
         self._on_committed = on_committed
@@ -161,8 +163,7 @@ class Appender:
         try:
             new = self._decode(self._answer_known(group))
             if new:
-                if self._disk:
-                    self._disk.check()
+                self._make_room(sum(events.nbytes for _, events in new))
                 self._commit(new)
         except Exception as error:
             for waiting in group:

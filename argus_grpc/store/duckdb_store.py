@@ -89,9 +89,10 @@ class DuckDbStore:
             self._retention = Retention(
                 limits, self._database, files, self._removals, lambda: self._watermark, clock
             )
+        self._disk = DiskSpace(path.parent, disk_reserve_bytes) if path else None
         self._appender = Appender(
             self._database,
-            DiskSpace(path.parent, disk_reserve_bytes) if path else None,
+            self._make_room,
             BatchIds(
                 self._database,
                 batch_id_lifetime_s,
@@ -148,6 +149,12 @@ class DuckDbStore:
         Appender.append.
         """
         return self._appender.append(events, batch_id)
+
+    def _make_room(self, coming_bytes: int) -> None:
+        if self._disk:
+            self._disk.check()
+        if self._retention:
+            self._retention.make_room(coming_bytes)
 
     def _on_committed(self, events: pa.RecordBatch, sequences: range) -> None:
         """All that is committed passes here, in order, before those who brought it are told."""

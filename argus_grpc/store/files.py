@@ -76,11 +76,13 @@ class DatabaseFiles:
         excess = used_bytes + self.wal_bytes() - (max_bytes - self._room_bytes)
         return excess + self._log_bytes // 2 if excess > 0 else 0
 
-    def may_wait(self, max_bytes: int) -> bool:
-        """Whether the bound holds through the next checkpoint, even if no space is freed before it. Files
-        that have been larger than the bound from the start may not grow."""
+    def may_wait(self, max_bytes: int, coming_bytes: int = 0) -> bool:
+        """Whether the bound holds through the next checkpoint, even if no space is freed before it and
+        so many bytes of events come. Files that have been larger than the bound from the start may not
+        grow."""
         largest = max(max_bytes, self._freed_size + self._room_bytes)
-        return self.file_bytes() + 2 * self.wal_bytes() + self._row_group_bytes <= largest
+        log_bytes = self.wal_bytes() + coming_bytes
+        return self.file_bytes() + 2 * log_bytes + self._row_group_bytes <= largest
 
     def are_too_large(self, max_bytes: int | None, *, by_far: bool) -> bool:
         """Whether events should be moved for the file to shrink: by far, if half of it is free or it takes

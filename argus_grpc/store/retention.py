@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import duckdb
 import structlog
 
-from argus_grpc.errors import StoreUnavailable
+from argus_grpc.errors import LimitReached, StoreUnavailable
 from argus_grpc.store.database import Database
 from argus_grpc.store.files import DatabaseFiles
 from argus_grpc.store.removals import Removals
@@ -20,6 +20,7 @@ _PIECE_EVENTS = 1_000_000
 """How many events one transaction removes: 40 ms of work, and 8 MB in the log."""
 
 _MAX_INTERVAL_S = 600.0
+_RETRY_AFTER_S = 1.0
 _BOUNDED_INTERVAL_S = 0.25
 _COMPACTING_INTERVAL_S = 1.0
 _MOVES_AT_ONCE = 4
@@ -112,6 +113,16 @@ class Retention:
                 self._free_space()
             elif self._compact_from is not None:
                 self._compact()
+
+    def make_room(self, coming_bytes: int) -> None:
+        """Returns when so many bytes of events may be stored within the bound, which removing may come first
+        for. To be called by the thread that stores. Raises LimitReached if there is no room all the same."""
+        max_bytes = self._limits.max_bytes
+        if max_bytes is None or self._files.may_wait(max_bytes, coming_bytes):
+            return
+        self.look()
+        if not self._files.may_wait(max_bytes, coming_bytes):
+            raise LimitReached("max_database_bytes", max_bytes, "bytes of database files", _RETRY_AFTER_S)
 
     def _mark_arrivals(self) -> None:
         sequence = self._watermark()

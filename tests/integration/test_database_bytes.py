@@ -48,6 +48,8 @@ def test_files_stay_within_the_bound_and_exports_are_exact_or_refused(tmp_path: 
             largest = 0
             while not stop.is_set():
                 largest = max(largest, files_bytes(tmp_path))
+                # Looking without a pause would hold up the server, which runs in this process.
+                stop.wait(0.001)
             return largest
 
         coming, watching = threads.submit(come), threads.submit(watch)

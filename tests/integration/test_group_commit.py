@@ -16,7 +16,6 @@ from argus_grpc.store import Appended, CommitTiming, DuckDbStore
 from argus_grpc.store.appender import Appender, OnCommitted
 from argus_grpc.store.batch_ids import BatchIds
 from argus_grpc.store.database import Database
-from argus_grpc.store.disk import DiskSpace
 
 pytestmark = pytest.mark.duckdb
 
@@ -40,8 +39,7 @@ NOT_UTF8 = pa.array([b"\xff"]).view(pa.string())
 
 
 def appender_of(database: Database, on_committed: OnCommitted, timing: CommitTiming = AT_ONCE) -> Appender:
-    disk = DiskSpace(Path("/"), reserve_bytes=0)
-    return Appender(database, disk, BatchIds(database, lifetime_s=3600), 0, on_committed, timing)
+    return Appender(database, lambda _: None, BatchIds(database, lifetime_s=3600), 0, on_committed, timing)
 
 
 class Gate:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from argus_grpc.errors import LimitReached
 from tests.retaining import (
     MIB,
     Clock,
@@ -157,3 +158,12 @@ def test_space_is_given_back_to_the_system(tmp_path: Path) -> None:
         assert not store._retention._has_space_to_free
         assert store._retention._compact_from is None
     assert large > 60 * MIB
+
+
+def test_a_batch_that_the_bound_has_no_room_for_is_refused_and_nothing_else(tmp_path: Path) -> None:
+    with store_of(tmp_path / "events.duckdb", max_bytes=16 * MIB) as store:
+        store.append(batch(10))
+        with pytest.raises(LimitReached, match="max_database_bytes: the limit of 16777216 bytes"):
+            store.append(random_batch(10_000, 1_000, seed=1))
+        assert store.watermark == 10
+        assert store.append(batch(10)).sequences == range(11, 21)
