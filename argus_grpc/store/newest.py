@@ -42,6 +42,7 @@ class Newest:
         # The last sequence and the bytes of each part.
         self._kept: deque[tuple[int, int]] = deque()
         self._kept_bytes = 0
+        self._removing_through = 0
         self._new_bytes = 0
         self._freed_through = 0
         self._dead_bytes = self._dead_bytes_at_freeing = 0
@@ -55,13 +56,14 @@ class Newest:
                 break
             excess_bytes -= size_bytes
             through = max(through, last)
+        self._removing_through = through
         if through > self._removals.through:
             self._removals.begin(through)
             _remove(cursor, through)
 
     def committed(self, events: pa.RecordBatch) -> None:
         """Reckons with what was committed, and frees the memory of what was removed when it is enough."""
-        self._removals.end()
+        self._removals.end(self._removing_through)
         last, size_bytes = int(events["sequence"][-1].as_py()), _size_bytes(events)
         self._kept_bytes += size_bytes
         self._new_bytes += size_bytes + _NEW_EVENT_BYTES * int(events.num_rows)
@@ -109,7 +111,7 @@ class Newest:
             except duckdb.Error:
                 _log.exception("newest_events_lost", removed_through=last)
                 self._removals.begin(last)
-                self._removals.end()
+                self._removals.end(last)
             cursor.execute("FORCE CHECKPOINT")
         self._new_bytes = self._dead_bytes = self._dead_bytes_at_freeing = 0
         self._freed_through = self._removals.through

@@ -25,6 +25,6 @@ class Removals:
         """Says that all events with sequences up to this one are about to be removed."""
         self._begun_through = max(through, self._begun_through)
 
-    def end(self) -> None:
-        """Says that the removal that began last is committed."""
-        self._through = self._begun_through
+    def end(self, through: int) -> None:
+        """Says that the removal of all events with sequences up to this one is committed."""
+        self._through = max(through, self._through)

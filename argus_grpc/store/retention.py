@@ -165,7 +165,7 @@ class Retention:
                 cursor.execute("DELETE FROM argus_arrivals WHERE sequence <= ?", [piece_through])
                 cursor.execute("UPDATE argus_removed SET through = ?", [piece_through])
                 cursor.commit()
-            self._removals.end()
+            self._removals.end(piece_through)
             self._has_space_to_free = True
         _log.info("events_removed", events=through - first + 1, removed_through=through)
 
