@@ -18,9 +18,7 @@ from argus_grpc.store.batch_ids import BatchId, BatchIds
 from argus_grpc.store.brought import Appended, Brought
 from argus_grpc.store.database import Database
 from argus_grpc.store.disk import full_text
-
-_ROW_GROUP_EVENTS = 122_880
-"""What DuckDB stores together."""
+from argus_grpc.store.schema import ROW_GROUP_EVENTS
 
 _REOPEN_EVERY_S = 1.0
 
@@ -247,8 +245,8 @@ class Appender:
     ) -> None:
         # `batch` is what the SQL below reads. Each of DuckDB's threads takes a record batch at a time, so
         # these are whole row groups: those that are not full a checkpoint makes anew.
-        starts = range(0, events.num_rows, _ROW_GROUP_EVENTS)
-        batch = pa.Table.from_batches([events.slice(start, _ROW_GROUP_EVENTS) for start in starts])
+        starts = range(0, events.num_rows, ROW_GROUP_EVENTS)
+        batch = pa.Table.from_batches([events.slice(start, ROW_GROUP_EVENTS) for start in starts])
         connection.begin()
         connection.register("batch", batch)
         connection.execute("INSERT INTO events BY NAME SELECT * FROM batch")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from argus_grpc.store.database import Database
+from argus_grpc.store.schema import ROW_GROUP_EVENTS
 
 # The log of a checkpoint that runs, and what recovery leaves if it is cut off.
 _LOG_ENDINGS = (".wal", ".wal.checkpoint", ".wal.recovery")
@@ -14,7 +15,6 @@ _MIN_FREE_BYTES = 16 * 1024 * 1024
 _MOVE_BYTES = 16 * 1024 * 1024
 """About how much one step of a compaction holds in memory."""
 
-_ROW_GROUP_EVENTS = 122_880
 _NO_SEQUENCE = 2**63 - 1
 
 # The tables that grow, and the sequence by which their rows are moved. What lies at the end of the file
@@ -59,7 +59,7 @@ class DatabaseFiles:
     def used_bytes(self, events: int) -> int:
         """How much of the file is in use, for this many events."""
         block_bytes, _total, used, _free = self._blocks()
-        self._row_group_bytes = block_bytes * used * min(events, _ROW_GROUP_EVENTS) // max(events, 1)
+        self._row_group_bytes = block_bytes * used * min(events, ROW_GROUP_EVENTS) // max(events, 1)
         return block_bytes * used
 
     @property

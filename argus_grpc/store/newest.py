@@ -7,11 +7,11 @@ import pyarrow as pa
 import structlog
 
 from argus_grpc.store.database import Database
-from argus_grpc.store.removals import Removals
+from argus_grpc.store.removals import Removals, remove_through
+from argus_grpc.store.schema import ROW_GROUP_EVENTS
 
 _log = structlog.get_logger()
 
-_ROW_GROUP_EVENTS = 122_880
 _LEAST_EVENT_BYTES = 128
 """What an event is reckoned to take at least, compressed."""
 _NEW_EVENT_BYTES = 320
@@ -59,7 +59,7 @@ class Newest:
         self._removing_through = through
         if through > self._removals.through:
             self._removals.begin(through)
-            _remove(cursor, through)
+            remove_through(cursor, through)
 
     def committed(self, events: pa.RecordBatch) -> None:
         """Reckons with what was committed, and frees the memory of what was removed when it is enough."""
@@ -87,7 +87,7 @@ class Newest:
             assert cursor is not None
             cursor.execute("FORCE CHECKPOINT")
         self._new_bytes = 0
-        if self._removals.through - self._freed_through >= _ROW_GROUP_EVENTS:
+        if self._removals.through - self._freed_through >= ROW_GROUP_EVENTS:
             # What was dead so many events ago is in groups that are empty by now.
             self._dead_bytes -= self._dead_bytes_at_freeing
             self._dead_bytes_at_freeing = self._dead_bytes
@@ -100,7 +100,7 @@ class Newest:
             with cursor.sql("SELECT * FROM events").to_arrow_reader() as reader:
                 kept = reader.read_all()
             # Removed first, since there is hardly room for both; seen by nobody.
-            _remove(cursor, last)
+            remove_through(cursor, last)
             cursor.execute("FORCE CHECKPOINT")
             try:
                 cursor.register("kept", kept)
@@ -115,11 +115,6 @@ class Newest:
             cursor.execute("FORCE CHECKPOINT")
         self._new_bytes = self._dead_bytes = self._dead_bytes_at_freeing = 0
         self._freed_through = self._removals.through
-
-
-def _remove(cursor: duckdb.DuckDBPyConnection, through: int) -> None:
-    cursor.execute("DELETE FROM events WHERE sequence <= ?", [through])
-    cursor.execute("UPDATE argus_removed SET through = ?", [through])
 
 
 def _size_bytes(events: pa.RecordBatch) -> int:

@@ -1,5 +1,7 @@
 """Which events are gone. What is removed is always a prefix: all sequences from 1 to some sequence."""
 
+import duckdb
+
 
 class Removals:
     """How far events have been removed. One thread removes and tells it here; any may ask.
@@ -28,3 +30,9 @@ class Removals:
     def end(self, through: int) -> None:
         """Says that the removal of all events with sequences up to this one is committed."""
         self._through = max(through, self._through)
+
+
+def remove_through(cursor: duckdb.DuckDBPyConnection, sequence: int) -> None:
+    """Removes all events with sequences up to this one, and notes it, in the cursor's transaction."""
+    cursor.execute("DELETE FROM events WHERE sequence <= ?", [sequence])
+    cursor.execute("UPDATE argus_removed SET through = ?", [sequence])

@@ -12,7 +12,7 @@ import structlog
 from argus_grpc.errors import LimitReached, StoreUnavailable
 from argus_grpc.store.database import Database
 from argus_grpc.store.files import DatabaseFiles
-from argus_grpc.store.removals import Removals
+from argus_grpc.store.removals import Removals, remove_through
 
 _log = structlog.get_logger()
 
@@ -161,9 +161,8 @@ class Retention:
             self._removals.begin(piece_through)
             with self._database.cursor() as cursor:
                 cursor.begin()
-                cursor.execute("DELETE FROM events WHERE sequence <= ?", [piece_through])
+                remove_through(cursor, piece_through)
                 cursor.execute("DELETE FROM argus_arrivals WHERE sequence <= ?", [piece_through])
-                cursor.execute("UPDATE argus_removed SET through = ?", [piece_through])
                 cursor.commit()
             self._removals.end(piece_through)
             self._has_space_to_free = True

@@ -10,6 +10,9 @@ from argus_grpc.errors import StoreUnavailable
 from argus_grpc.store import batch_ids
 from argus_grpc.v1.export_pb2 import ColumnType
 
+ROW_GROUP_EVENTS = 122_880
+"""What DuckDB stores together."""
+
 _SQL_TYPES = {pa.string(): "VARCHAR", pa.int32(): "INTEGER", pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
 
 

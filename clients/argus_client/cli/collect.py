@@ -18,6 +18,7 @@ from argus_client.collect.java_program import find_java
 from argus_client.collect.jfr_repository import JfrRepository
 from argus_client.collect.sender import Sender
 from argus_client.collect.spool import MIN_SPOOL_BYTES, Spool
+from argus_client.sources import is_source
 
 _WHAT = "What"
 _SPOOL = "Spool"
@@ -167,7 +168,7 @@ def default_spool(place: str) -> Path:
 
 
 def _check_source(source: str) -> None:
-    if not source or any("\ud800" <= character <= "\udfff" for character in source):
+    if not is_source(source):
         raise click.BadParameter(
             f"{source!r} is not allowed; allowed: Unicode text that is not empty", param_hint="'--source'"
         )

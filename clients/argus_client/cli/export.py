@@ -13,7 +13,7 @@ from argus_client.cli.following import ending_by_signal
 from argus_client.cli.options import GroupedCommand, Parsed, option, server_option, whole_number
 from argus_client.cli.progress import export_progress
 from argus_client.cli.query_options import columns_option, query_options
-from argus_client.cli.retries import parse_seconds, tell_retry
+from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.client import ExportClient
 from argus_client.compression import Compression
 from argus_client.export import Export
@@ -155,17 +155,7 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
     "Each batch is written at once, but with --compress when 1 MiB is full. Not for json, nor with --limit.",
 )
 @server_option
-@option(
-    "--retry-for",
-    "retry_for_s",
-    type=Parsed("duration", parse_seconds),
-    metavar="DURATION",
-    default="5m",
-    show_default=True,
-    heading="Server",
-    help="When the server goes away during an export, try for so long to go on where it was cut: 90s, 15m; "
-    "0 is not at all.",
-)
+@retry_for_option("an export")
 @click.pass_context
 def export_command(
     context: click.Context,

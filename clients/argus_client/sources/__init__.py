@@ -68,7 +68,7 @@ def _open(input: Input, source: str | None, jfr: str | None) -> EventSource:
 
 def check_source(source: str | None) -> None:
     """Raises SourceError unless it can be an event's source, or is None."""
-    if source is not None and (not source or not _is_unicode(source)):
+    if source is not None and not is_source(source):
         raise SourceError(f"source: {source!r} is not allowed; allowed: Unicode text that is not empty")
 
 
@@ -84,6 +84,7 @@ def files_in(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _is_unicode(text: str) -> bool:
+def is_source(text: str) -> bool:
+    """Whether events can have it as their source: Unicode text that is not empty."""
     # Arguments that are not UTF-8 come with lone surrogates in them.
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return bool(text) and not any("\ud800" <= character <= "\udfff" for character in text)
