@@ -67,7 +67,8 @@ class DuckDbStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         log_bytes = checkpoint_bytes(limits.max_bytes)
-        self._database = Database(_opener(path, memory_limit_bytes, log_bytes))
+        keeps_all = path is not None and limits == NO_LIMITS
+        self._database = Database(_opener(path, memory_limit_bytes, log_bytes, keeps_all=keeps_all))
         self._write_lock = threading.Lock()
         # All reads run in a few threads: what DuckDB's allocators keep for every thread that ever
         # ran a query came to 5 MB, which a hundred calls would make half a gigabyte.
@@ -193,7 +194,7 @@ class DuckDbStore:
 
 
 def _opener(
-    path: Path | None, memory_limit_bytes: int, log_bytes: int
+    path: Path | None, memory_limit_bytes: int, log_bytes: int, *, keeps_all: bool
 ) -> Callable[[], duckdb.DuckDBPyConnection]:
     """What opens the database. One in memory can be opened only once, since it is empty then."""
     config: _Settings = {
@@ -202,9 +203,13 @@ def _opener(
         # Reads sort by themselves, and unordered inserts use all cores.
         "preserve_insertion_order": False,
     }
+    if not keeps_all:
+        # Where events are removed, checkpoints would put together row groups that have lost many, at the
+        # price of seconds and of room for all of them in the file, though the rest of them goes soon too.
+        config["max_vacuum_tasks"] = 0
     if path is None:
         # Nothing of it goes to a disk.
-        opened = [_open(":memory:", {**config, "temp_directory": "", "max_vacuum_tasks": 0})]
+        opened = [_open(":memory:", {**config, "temp_directory": ""})]
 
         def open_once() -> duckdb.DuckDBPyConnection:
             if not opened:

@@ -12,8 +12,8 @@ _DEFAULT_CHECKPOINT_BYTES = 64 * 1024 * 1024
 _CHECKPOINTS_IN_BOUND = 8
 _MIN_FREE_BYTES = 16 * 1024 * 1024
 """Less than this is not worth a compaction."""
-_MOVE_BYTES = 16 * 1024 * 1024
-"""About how much one step of a compaction holds in memory."""
+_MAX_MOVE_BYTES = 16 * 1024 * 1024
+"""About how much one step of a compaction holds in memory, at most."""
 
 _NO_SEQUENCE = 2**63 - 1
 
@@ -46,8 +46,8 @@ class DatabaseFiles:
         self._path = path
         self._database = database
         self._log_bytes = log_bytes
+        self.move_bytes = min(_MAX_MOVE_BYTES, log_bytes // 2)
         self._bytes_per_event = 1024
-        self._row_group_bytes = 0
         self._freed_size = self._size(path)
 
     def file_bytes(self) -> int:
@@ -56,33 +56,41 @@ class DatabaseFiles:
     def wal_bytes(self) -> int:
         return sum(self._size(self._path.with_name(self._path.name + ending)) for ending in _LOG_ENDINGS)
 
-    def used_bytes(self, events: int) -> int:
-        """How much of the file is in use, for this many events."""
+    def used_bytes(self) -> int:
+        """How much of the file is in use."""
         block_bytes, _total, used, _free = self._blocks()
-        self._row_group_bytes = block_bytes * used * min(events, ROW_GROUP_EVENTS) // max(events, 1)
         return block_bytes * used
 
-    @property
-    def _room_bytes(self) -> int:
-        return 3 * self._log_bytes + self._row_group_bytes
+    def _room_bytes(self, stored_bytes: int, events: int) -> int:
+        """The room in a bound beside this many events that take so much of the file."""
+        return 3 * self._log_bytes + _row_group_bytes(stored_bytes, events)
 
-    def may_grow_to(self, max_bytes: int) -> bool:
-        """Whether the files are so small that nothing need be removed: at little cost, and not sure of it."""
-        return self.file_bytes() + self.wal_bytes() <= max_bytes - self._room_bytes
+    def may_grow_to(self, max_bytes: int, events: int) -> bool:
+        """Whether the files, with so many events, are so small that nothing need be removed: at little cost,
+        and not sure of it."""
+        file_bytes = self.file_bytes()
+        return file_bytes + self.wal_bytes() <= max_bytes - self._room_bytes(file_bytes, events)
 
-    def excess_bytes(self, used_bytes: int, max_bytes: int) -> int:
+    def excess_bytes(self, used_bytes: int, max_bytes: int, events: int) -> int:
         """How much must go for the files to stay within the bound; a little more than needed, so that it is
         not too much again at once."""
-        excess = used_bytes + self.wal_bytes() - (max_bytes - self._room_bytes)
+        excess = used_bytes + self.wal_bytes() - (max_bytes - self._room_bytes(used_bytes, events))
         return excess + self._log_bytes // 2 if excess > 0 else 0
 
-    def may_wait(self, max_bytes: int, coming_bytes: int = 0) -> bool:
-        """Whether the bound holds through the next checkpoint, even if no space is freed before it and
-        so many bytes of events come. Files that have been larger than the bound from the start may not
-        grow."""
-        largest = max(max_bytes, self._freed_size + self._room_bytes)
-        log_bytes = self.wal_bytes() + coming_bytes
-        return self.file_bytes() + 2 * log_bytes + self._row_group_bytes <= largest
+    def may_wait(self, max_bytes: int, events: int, coming_bytes: int = 0) -> bool:
+        """Whether the bound holds through the next checkpoint, with so many events there, even if no space is
+        freed before it and so many bytes of events come. Files that have been larger than the bound from
+        the start may not grow."""
+        file_bytes, log_bytes = self.file_bytes(), self.wal_bytes() + coming_bytes
+
+        def holds(stored_bytes: int) -> bool:
+            largest = max(max_bytes, self._freed_size + self._room_bytes(stored_bytes, events))
+            # The file may not take the room of the log either, which would have to be kept short for ever.
+            checkpointed_bytes = stored_bytes + log_bytes + _row_group_bytes(stored_bytes, events)
+            return max(file_bytes + log_bytes, checkpointed_bytes + self._log_bytes) <= largest
+
+        # As if nothing in the file were free, which costs little, is mostly enough.
+        return holds(file_bytes) or holds(self.used_bytes())
 
     def are_too_large(self, max_bytes: int | None, *, by_far: bool) -> bool:
         """Whether events should be moved for the file to shrink: by far, if half of it is free or it takes
@@ -100,12 +108,7 @@ class DatabaseFiles:
         with self._database.alone(timeout_s) as cursor:
             if cursor is None:
                 return False
-            # Row groups without rows go, and those with few are not put together, which takes seconds.
-            cursor.execute("SET GLOBAL max_vacuum_tasks = 0")
-            try:
-                cursor.execute("FORCE CHECKPOINT")
-            finally:
-                cursor.execute("RESET GLOBAL max_vacuum_tasks")
+            cursor.execute("FORCE CHECKPOINT")
         self._freed_size = self.file_bytes()
         return True
 
@@ -119,7 +122,7 @@ class DatabaseFiles:
     def move(self, through: int) -> int:
         """Writes some of what is stored under sequences up to this one anew, the newest of it, so that it
         comes to lie in free space, and returns the sequence before it."""
-        before = through - max(1, _MOVE_BYTES // self._bytes_per_event)
+        before = through - max(1, self.move_bytes // self._bytes_per_event)
         with self._database.cursor() as cursor:
             cursor.begin()
             for table, key in _MOVED:
@@ -148,3 +151,7 @@ class DatabaseFiles:
             return path.stat().st_size
         except FileNotFoundError:
             return 0
+
+
+def _row_group_bytes(stored_bytes: int, events: int) -> int:
+    return stored_bytes * min(events, ROW_GROUP_EVENTS) // max(events, 1)

@@ -107,8 +107,9 @@ class Retention:
         with self._lock:
             self._mark_arrivals()
             self._remove(self._too_old_through())
-            if self._limits.max_bytes is not None and not self._files.may_grow_to(self._limits.max_bytes):
-                self._remove(self._too_much_through(self._limits.max_bytes))
+            max_bytes = self._limits.max_bytes
+            if max_bytes is not None and not self._files.may_grow_to(max_bytes, self._events):
+                self._remove(self._too_much_through(max_bytes))
             if self._has_space_to_free:
                 self._free_space()
             elif self._compact_from is not None:
@@ -117,12 +118,25 @@ class Retention:
     def make_room(self, coming_bytes: int) -> None:
         """Returns when so many bytes of events may be stored within the bound, which removing may come first
         for. To be called by the thread that stores. Raises LimitReached if there is no room all the same."""
-        max_bytes = self._limits.max_bytes
-        if max_bytes is None or self._files.may_wait(max_bytes, coming_bytes):
+        if self._has_room(coming_bytes):
             return
         self.look()
-        if not self._files.may_wait(max_bytes, coming_bytes):
-            raise LimitReached("max_database_bytes", max_bytes, "bytes of database files", _RETRY_AFTER_S)
+        if self._has_room(coming_bytes):
+            return
+        # What is left to gain is the room of the log.
+        with self._lock:
+            self._free_space()
+        if self._limits.max_bytes and not self._has_room(coming_bytes):
+            unit = "bytes of database files"
+            raise LimitReached("max_database_bytes", self._limits.max_bytes, unit, _RETRY_AFTER_S)
+
+    def _has_room(self, coming_bytes: int = 0) -> bool:
+        max_bytes = self._limits.max_bytes
+        return max_bytes is None or self._files.may_wait(max_bytes, self._events, coming_bytes)
+
+    @property
+    def _events(self) -> int:
+        return self._watermark() - self._removals.through
 
     def _mark_arrivals(self) -> None:
         sequence = self._watermark()
@@ -147,9 +161,9 @@ class Retention:
         # The space of what was removed earlier counts as used until it is free.
         if self._has_space_to_free and not self._free_space():
             return 0
-        events = self._watermark() - self._removals.through
-        used_bytes = self._files.used_bytes(events)
-        excess_bytes = self._files.excess_bytes(used_bytes, max_bytes)
+        events = self._events
+        used_bytes = self._files.used_bytes()
+        excess_bytes = self._files.excess_bytes(used_bytes, max_bytes, events)
         return self._removals.through + math.ceil(events * min(1.0, excess_bytes / max(used_bytes, 1)))
 
     def _remove(self, through: int) -> None:
@@ -170,9 +184,7 @@ class Retention:
 
     def _free_space(self) -> bool:
         """Whether it could: DuckDB does it only in a moment without any other transaction."""
-        max_bytes = self._limits.max_bytes
-        is_urgent = max_bytes is not None and not self._files.may_wait(max_bytes)
-        if not self._files.free_space(None if is_urgent else self._wait_s):
+        if not self._files.free_space(self._wait_s if self._has_room() else None):
             self._wait_s = min(2 * self._wait_s, _MAX_WAIT_S)
             return False
         self._wait_s = _FIRST_WAIT_S
@@ -180,7 +192,7 @@ class Retention:
         if (
             self._compact_from is None
             and self._may_compact()
-            and self._files.are_too_large(max_bytes, by_far=True)
+            and self._files.are_too_large(self._limits.max_bytes, by_far=True)
         ):
             self._compact_from = self._watermark()
             self._compacted_through = self._removals.through
@@ -192,7 +204,7 @@ class Retention:
         if self._compacted_through is None:
             return True
         removed = self._removals.through - self._compacted_through
-        return 2 * removed >= self._watermark() - self._removals.through
+        return 2 * removed >= self._events
 
     def _compact(self) -> None:
         """One step of it: moves the newest events that have not been moved to where space is free."""
@@ -200,6 +212,9 @@ class Retention:
         for _ in range(_MOVES_AT_ONCE):
             if self._compact_from is None or self._compact_from < least:
                 self._compact_from = None
+                return
+            if not self._has_room(self._files.move_bytes):
+                # The next look frees what was moved, or removes something.
                 return
             self._compact_from = self._files.move(self._compact_from)
             self._has_space_to_free = True
