@@ -85,9 +85,11 @@ class DatabaseFiles:
 
         def holds(stored_bytes: int) -> bool:
             largest = max(max_bytes, self._freed_size + self._room_bytes(stored_bytes, events))
-            # The file may not take the room of the log either, which would have to be kept short for ever.
             checkpointed_bytes = stored_bytes + log_bytes + _row_group_bytes(stored_bytes, events)
-            return max(file_bytes + log_bytes, checkpointed_bytes + self._log_bytes) <= largest
+            # The file may not take the room of a whole log, which would have to be kept short for ever.
+            return (
+                max(file_bytes + log_bytes, checkpointed_bytes + max(log_bytes, self._log_bytes)) <= largest
+            )
 
         # As if nothing in the file were free, which costs little, is mostly enough.
         return holds(file_bytes) or holds(self.used_bytes())
