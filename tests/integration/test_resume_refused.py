@@ -124,7 +124,7 @@ def expired(token: str, export: Export) -> str:
 
 def position_of(token: str, export: Export) -> ExportPosition:
     digest = _to_export_request(export.request).digest
-    return TokenMaker(KEY.encode(), 1).check(token, digest, export.header.store_id, now_s=0)
+    return TokenMaker(KEY.encode(), 1).check(token, ExportPosition, digest, export.header.store_id, now_s=0)
 
 
 @pytest.mark.parametrize(
