@@ -175,20 +175,8 @@ def test_every_token_gives_exactly_the_rest(shared_server: RunningServer) -> Non
         rest = stream(shared_server, resume_token=token)
         assert rows_of(rest) == rows[place:]
         assert rest[0].header.first_row == place
-        again, first = rest[0].header, header.header
-        assert (
-            again.export_id,
-            again.exported_at,
-            again.watermark,
-            again.total_events,
-            again.aggregation,
-        ) == (
-            first.export_id,
-            first.exported_at,
-            first.watermark,
-            first.total_events,
-            first.aggregation,
-        )
+        for field in ("export_id", "exported_at", "watermark", "total_events", "aggregation"):
+            assert getattr(rest[0].header, field) == getattr(header.header, field)
 
 
 @pytest.mark.parametrize("limit", [1, 100, GROUPS - 1, GROUPS])
