@@ -155,6 +155,17 @@ class Export:
         """write() as JSON Lines."""
         return self.write(target, "jsonl", options, compression=compression, overwrite=overwrite)
 
+    def to_parquet(self, target: str | os.PathLike[str] | BinaryIO, *, overwrite: bool = False) -> Written:
+        """write() as Parquet. timestamp is TIMESTAMP(NANOS, UTC), event_type and all text are strings; the
+        key argus_export of its metadata has what the export is, as JSON. DuckDB before 2.0 reads
+        microseconds."""
+        return self.write(target, "parquet", overwrite=overwrite)
+
+    def to_arrow_file(self, target: str | os.PathLike[str] | BinaryIO, *, overwrite: bool = False) -> Written:
+        """write() as an Arrow IPC file (Feather V2), to be mapped into memory: types as in the batches, and
+        the key argus_export of its schema's metadata has what the export is, as JSON."""
+        return self.write(target, "arrow", overwrite=overwrite)
+
     def write(
         self,
         target: str | os.PathLike[str] | BinaryIO,
@@ -171,8 +182,9 @@ class Export:
 
         A file appears at the path when it is whole and synced to disk, and never else, and
         PATH.manifest.json beside it; until then it is PATH.part, with a checkpoint beside it. Format
-        (csv, json, jsonl) and compression (none, gzip, zstd) follow the path's ending when not
-        given; without one they are csv and none.
+        (csv, json, jsonl, parquet, arrow) and compression (none, gzip, zstd; of a whole file, so only
+        none for parquet and arrow) follow the path's ending when not given; without one they are csv
+        and none.
 
         resume: go on where an earlier process was interrupted in writing the same export to this
             path. The file ends as if it had not been. With nothing to resume it begins anew; a file
@@ -187,7 +199,7 @@ class Export:
 
         Raises OutputError when the path cannot be written, or exists and overwrite is False;
         InvalidRequest when the interrupted export was asked for differently, and for one that is
-        followed in a format that says how many events it has (json).
+        followed in a format that has an end of its own (all but csv and jsonl).
         """
         return write_export(
             self,

@@ -52,7 +52,7 @@ def size_of(path: Path) -> int:
         return -1
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl.gz", "a.csv.zst"])
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl.gz", "a.csv.zst", "a.parquet", "a.arrow"])
 def test_killed_at_random_moments_it_ends_byte_identical(
     events: RunningServer, tmp_path: Path, name: str
 ) -> None:
