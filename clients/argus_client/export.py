@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import pyarrow as pa
 
+from argus_client import frames
 from argus_client.compression import Compression
 from argus_client.connection import Connection
 from argus_client.formats import RenderOptions
@@ -15,6 +16,10 @@ from argus_client.retry import RetryRule
 from argus_client.stream import ResumePoint
 from argus_client.writing import Written, write_export
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamEventsRequest
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 
 class Export:
@@ -117,10 +122,39 @@ class Export:
 
     def to_arrow(self) -> pa.Table:
         """All events, in memory. RuntimeError for an export that is followed."""
-        if self._request.follow:
-            raise RuntimeError("an export that is followed has no end to wait for; read it batch by batch")
+        self._refuse_endless()
         batches = list(self)
         return pa.Table.from_batches(batches, schema=self._stream.schema)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """All events, in memory, as a pandas.DataFrame, with NULL as <NA>.
+
+        dtypes: timestamp datetime64[ns, UTC], event_type category, integers Int64 (line_number Int32),
+        ratios Float64, text string[pyarrow]. ImportError without pandas; else as to_arrow().
+        """
+        return frames.to_pandas(self.to_arrow())
+
+    def to_polars(self) -> "polars.DataFrame":
+        """All events, in memory, as a polars.DataFrame.
+
+        dtypes: timestamp Datetime("ns", "UTC"), event_type Categorical, integers Int64 (line_number
+        Int32), ratios Float64, text String. ImportError without polars; else as to_arrow().
+        """
+        return frames.to_polars(self.to_arrow())
+
+    def to_duckdb(self, connection: frames.DuckDbConnection, table_name: str) -> int:
+        """Appends the events to a table of a duckdb.DuckDBPyConnection, batch by batch, in one
+        transaction: if this raises, nothing has been appended. Returns how many there were.
+
+        The table is made where it is missing: timestamp TIMESTAMP_NS (in UTC), event_type and text
+        VARCHAR, integers BIGINT (line_number INTEGER), ratios DOUBLE. ValueError for a table that has not
+        these columns with these types; others may be there, and get NULL. The name is one identifier, as
+        it is. The connection must not be in a transaction. RuntimeError for an export that is followed.
+        """
+        self._refuse_endless()
+        with self:
+            self._stream.open()
+            return frames.to_duckdb(self, self._stream.schema, connection, table_name)
 
     def to_csv(
         self,
@@ -212,6 +246,10 @@ class Export:
             on_progress=on_progress,
             on_notice=on_notice,
         )
+
+    def _refuse_endless(self) -> None:
+        if self._request.follow:
+            raise RuntimeError("an export that is followed has no end to wait for; read it batch by batch")
 
     def _read(self) -> Iterator[pa.RecordBatch | None]:
         try:

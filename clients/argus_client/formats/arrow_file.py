@@ -33,8 +33,8 @@ class ArrowFileRenderer(GroupRenderer):
                 while self._sink.size_bytes < size_bytes:
                     self._writer.write_batch(batches.read_next_batch())
                     self._sink.take()
-        except (StopIteration, pa.ArrowException) as error:
-            raise ValueError(f"not all of the first {size_bytes:,} bytes are an Arrow file's") from error
+        except (StopIteration, pa.ArrowException, OSError) as error:
+            raise ValueError(f"the first {size_bytes:,} bytes are not an Arrow file's: {error}") from error
         if self._sink.size_bytes != size_bytes:
             raise ValueError(f"no record batch ends at byte {size_bytes:,}")
 
