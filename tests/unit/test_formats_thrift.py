@@ -12,7 +12,7 @@ from argus_client.formats.thrift import I64, List, Struct, read_struct, write_st
 def footer_of(table: pa.Table, **options: object) -> bytes:
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, **options)
-    file = sink.getvalue().to_pybytes()
+    file: bytes = sink.getvalue().to_pybytes()
     return file[-8 - int.from_bytes(file[-8:-4], "little") : -8]
 
 
