@@ -55,7 +55,7 @@ class CheckpointedWriter:
         # Of the first of what is rendered anew, the part has the compressed form already.
         skipped = max(0, self._checkpoint.settled_bytes - self._stream_bytes)
         self._stream_bytes += len(view)
-        self._has_news = True
+        self._has_news |= len(view) > 0
         for piece in self._compressor.compress(view[skipped:]):
             self._part.write(piece)
 
@@ -65,12 +65,11 @@ class CheckpointedWriter:
         rows: how many events are in what was written; those up to `point` that are not wait to be.
         """
         limit = self._checkpoint.request.limit
-        # What waits began in this batch, or nothing has been written since the last mark.
-        for usable in (point, self._last_point):
-            # A request for the none that are left of a limit could not be told from one for all.
-            if usable.rows <= rows and (not limit or usable.rows < limit):
-                self._mark(_Mark(usable, self._stream_bytes, rows, guarded_cells))
-                break
+        # What waits came with this batch, if any of what was written did.
+        usable = point if point.rows <= rows else self._last_point
+        # A request for the none that are left of a limit could not be told from one for all.
+        if usable.rows <= rows and (not limit or usable.rows < limit):
+            self._mark(_Mark(usable, self._stream_bytes, rows, guarded_cells))
         self._last_point = point
         while len(self._marks) > 1 and self._marks[1].stream_bytes <= self._compressor.settled_bytes:
             self._marks.popleft()

@@ -147,6 +147,28 @@ def test_with_another_pyarrow_a_file_is_not_gone_on_with(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("limit", [1_400, 1_500])
+def test_where_only_the_end_is_missing_a_limit_is_the_whole_files(
+    client: ExportClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    monkeypatch.setattr(checkpointing, "CHECKPOINT_INTERVAL_S", 0.0)
+    path, whole = tmp_path / name, tmp_path / f"whole-{name}"
+    with client.export(limit=limit) as export:
+        start = ResumePoint(export.header.resume_token, 0)
+    client.export(limit=limit, resume_from=start).write(whole)
+
+    def stop(rows: int) -> None:
+        if rows == limit:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.export(limit=limit, resume_from=start, max_batch_bytes=16 * 1024).write(path, on_progress=stop)
+    assert path.with_name(f"{name}.part").stat().st_size > 10_000
+    assert client.export(limit=limit, resume_from=start).write(path, resume=True).events == limit
+    assert path.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_the_limit_cuts_is_said(events: RunningServer, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     result = run(events, "-o", path, "--limit", 1_000)
