@@ -52,7 +52,7 @@ def test_its_events_are_read_whatever_it_is_called(format: str, tmp_path: Path) 
             assert source.fraction == 1
         with open_source(path, "all") as source:
             assert {event.source for event in source} == {"all"}
-            assert [batch.source for batch in source.batches()][0] == "all"
+            assert next(batch.source for batch in source.batches()) == "all"
 
 
 @formats

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from argus_client.errors import SourceError
 from argus_client.ingest import Batch, arrow_batches
+from argus_client.query import EVENT_TYPE_CODES
 from argus_client.sources.inputs import Input
 from argus_client.sources.objects import shown
 from argus_client.sources.source import EventSource
-from argus_grpc.v1.event_pb2 import Event
+from argus_grpc.v1.event_pb2 import Event, EventType
 
 # https://github.com/apache/parquet-format, and Arrow's "Columnar format", section "IPC file format".
 _PARQUET_MAGIC = b"PAR1"
@@ -60,7 +61,13 @@ class ColumnarSource(EventSource):
             instants = table["timestamp"].cast(pa.timestamp("ns", "UTC")).view(pa.int64())
             rows = table.set_column(table.schema.get_field_index("timestamp"), "timestamp", instants)
             for row in rows.to_pylist():
+                row["event_type"] = self._code_of(row["event_type"])
                 yield Event(**{name: value for name, value in row.items() if value is not None})
+
+    def _code_of(self, event_type: str | None) -> "EventType.ValueType | None":
+        if event_type is not None and event_type not in EVENT_TYPE_CODES:
+            raise SourceError(f"{self.name}: {shown(event_type)} is not an event type")
+        return EVENT_TYPE_CODES[event_type] if event_type is not None else None
 
     def _tables(self) -> Iterator[pa.RecordBatch]:
         with self._opened() as file:
