@@ -96,8 +96,9 @@ class CutClient:
 
 @pytest.fixture
 def cut_client(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[CutClient]:
-    # Many blocks, so that cuts fall into the middle of some.
+    # Many blocks and groups, so that cuts fall into the middle of some.
     monkeypatch.setattr("argus_client.compression.BLOCK_BYTES", 10_000)
+    monkeypatch.setattr("argus_client.formats.groups.MAX_GROUP_ROWS", 100)
     with ExportClient(proxy.address, backoff=Backoff(first_s=0.005, max_s=0.005)) as client:
         yield CutClient(client, proxy, monkeypatch)
 

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from argus_client.formats.arrow import number, stored_numbers, string_array
 from argus_client.formats.metadata import compact_json, export_metadata
+from argus_client.query import EVENT_TYPE_CODES
 from argus_client.schema import ARROW_TYPES
-from argus_grpc.v1.event_pb2 import EventType
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
 
 MAX_GROUP_ROWS = 122_880
@@ -23,9 +23,7 @@ METADATA_KEY = "argus_export"
 
 _OFFSET_BYTES = 4
 # All of them, so that each group has the same dictionary, whatever types are in it.
-_EVENT_TYPES = string_array(
-    tuple(name.removeprefix("EVENT_TYPE_") for name, code in EventType.items() if code)
-)
+_EVENT_TYPES = string_array(tuple(EVENT_TYPE_CODES))
 
 
 class GroupRenderer(ABC):
