@@ -41,6 +41,7 @@ class ParquetRenderer(GroupRenderer):
     def __init__(self) -> None:
         super().__init__()
         self._position = 0
+        self._rows = 0
         self._groups: list[bytes] = []
 
     def go_on_with(self, file: BinaryIO, size_bytes: int) -> None:
@@ -50,6 +51,7 @@ class ParquetRenderer(GroupRenderer):
             group, end = _read_group(file, end)
             groups.append(group)
         self._groups = groups[::-1]
+        self._rows = sum(thrift.read_struct(group)[_GROUP_NUM_ROWS][1] for group in groups)
         self._position = size_bytes
 
     def _begin(self) -> bytes:
@@ -57,7 +59,7 @@ class ParquetRenderer(GroupRenderer):
         return _MAGIC
 
     def _write_group(self, group: pa.Table) -> bytes:
-        data, footer = _write(group, store_schema=False)
+        data, footer = _write(self.schema, group)
         described: Struct = footer[_FILE_ROW_GROUPS][1].values[0]
         _move(described, self._position - len(_MAGIC))
         if len(self._groups) <= _MAX_ORDINAL:
@@ -66,26 +68,27 @@ class ParquetRenderer(GroupRenderer):
             described.pop(_GROUP_ORDINAL, None)
         text = thrift.write_struct(described)
         self._groups.append(text)
+        self._rows += group.num_rows
         sizes = len(text).to_bytes(_LENGTH_BYTES, "little") + len(data).to_bytes(_GROUP_BYTES, "little")
         written = b"".join((data, text, sizes, _GROUP_MAGIC))
         self._position += len(written)
         return written
 
     def _end(self) -> bytes:
-        _, footer = _write(self.schema.empty_table(), store_schema=True)
-        groups = [thrift.read_struct(group) for group in self._groups]
-        footer[_FILE_ROW_GROUPS][1].values[:] = groups
-        footer[_FILE_NUM_ROWS] = thrift.I64, sum(group[_GROUP_NUM_ROWS][1] for group in groups)
+        _, footer = _write(self.schema, None)
+        footer[_FILE_ROW_GROUPS][1].values[:] = self._groups
+        footer[_FILE_NUM_ROWS] = thrift.I64, self._rows
         text = thrift.write_struct(footer)
         return text + len(text).to_bytes(_LENGTH_BYTES, "little") + _MAGIC
 
 
-def _write(table: pa.Table, *, store_schema: bool) -> tuple[pa.Buffer, Struct]:
-    """The row groups of a file of its own, and its footer; none for a table without rows."""
+def _write(schema: pa.Schema, group: pa.Table | None) -> tuple[pa.Buffer, Struct]:
+    """The row group of a file of its own, and its footer; None gives the footer of the whole, without
+    groups."""
     sink = pa.BufferOutputStream()
-    with parquet.ParquetWriter(sink, table.schema, compression="zstd", store_schema=store_schema) as writer:
-        if table.num_rows:
-            writer.write_table(table, row_group_size=table.num_rows)
+    with parquet.ParquetWriter(sink, schema, compression="zstd", store_schema=group is None) as writer:
+        if group is not None:
+            writer.write_table(group, row_group_size=group.num_rows)
     file = sink.getvalue()
     footer_end = file.size - _LENGTH_BYTES - len(_MAGIC)
     footer_start = footer_end - int.from_bytes(file[footer_end : footer_end + _LENGTH_BYTES], "little")

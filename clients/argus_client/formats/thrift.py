@@ -41,6 +41,7 @@ def read_struct(data: bytes) -> Struct:
 
 
 def write_struct(struct: Struct) -> bytes:
+    """The struct's bytes; for a struct within it, its own bytes may stand."""
     out = bytearray()
     _write_struct(out, struct)
     return bytes(out)
@@ -125,6 +126,8 @@ def _write_value(out: bytearray, type_: int, value: Any) -> None:
         _write_varint(out, _zigzagged(value))
     elif type_ == _BINARY:
         _write_varint(out, len(value))
+        out += value
+    elif type_ == _STRUCT and isinstance(value, bytes):
         out += value
     elif type_ == _STRUCT:
         _write_struct(out, value)
