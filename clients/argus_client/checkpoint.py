@@ -13,6 +13,7 @@ from argus_client.files import part_path, write_atomically
 from argus_client.grouping import format_group_key, format_measure
 from argus_client.manifest import Manifest
 from argus_client.query import invalid_request
+from argus_client.rendering import Earlier
 from argus_client.resuming import Request
 from argus_client.stream import ResumePoint
 from argus_grpc.v1.export_pb2 import Order, StreamAggregatesRequest, StreamEventsRequest
@@ -29,8 +30,10 @@ class Checkpoint:
 
     asked: what was asked for, see describe_request().
     request: the request itself, without a token: a window such as the last hour is fixed in it.
-    resume_point, stream_bytes, guarded_cells: a place in the export, how many bytes of the
-        uncompressed file come before it, and how many cells had been guarded there.
+    stream_bytes, rows, guarded_cells: a place in the uncompressed file, in bytes, how many events come
+        before it, and how many cells had been guarded there.
+    resume_point: the place in the export to go on from; not behind that one, so whoever goes on drops
+        the events that are between the two.
     settled_bytes: the bytes of the uncompressed file that durable_bytes hold; at least stream_bytes,
         so whoever goes on skips the first of what is rendered from there.
     durable_bytes, sha256: the length of what is kept of the part, and its digest.
@@ -43,6 +46,7 @@ class Checkpoint:
     request: Request
     resume_point: ResumePoint
     stream_bytes: int
+    rows: int
     guarded_cells: int
     settled_bytes: int
     durable_bytes: int
@@ -77,6 +81,8 @@ class Checkpoint:
             request_type = _REQUESTS[document.pop("request_type", StreamEventsRequest.DESCRIPTOR.name)]
             document["request"] = ParseDict(document["request"], request_type())
             document["resume_point"] = ResumePoint(**document["resume_point"])
+            # One that was written before formats kept events back does not have it.
+            document.setdefault("rows", document["resume_point"].rows)
             if document["manifest"]:
                 document["manifest"] = Manifest.from_json(json.dumps(document["manifest"]).encode())
             return cls(**document)
@@ -86,6 +92,12 @@ class Checkpoint:
             raise OutputError(f"cannot read {here}: {error.strerror or error}") from error
         except (ValueError, TypeError, KeyError, AttributeError, ParseError) as error:
             raise OutputError(f"{here} is damaged; start anew without --resume") from error
+
+    def earlier(self, path: Path) -> Earlier | None:
+        """What there is of the file for `path`, None if nothing."""
+        if not self.stream_bytes:
+            return None
+        return Earlier(part_path(path), self.stream_bytes, self.rows, self.guarded_cells)
 
     def check_asked(self, asked: Mapping[str, Any]) -> None:
         """Raises InvalidRequest, naming all that differs from what is asked for now."""

@@ -19,10 +19,12 @@ IDLE_CHECKPOINT_INTERVAL_S = 30.0
 
 @dataclass(frozen=True)
 class _Mark:
-    """A place in the export, and in the uncompressed file."""
+    """A place in the uncompressed file, how many events come before it, and a place in the export that is
+    not behind it."""
 
     resume_point: ResumePoint
     stream_bytes: int
+    rows: int
     guarded_cells: int
 
 
@@ -34,8 +36,16 @@ class CheckpointedWriter:
         self._checkpoint = checkpoint
         self._compressor = Compressor(compression, checkpoint.settled_bytes)
         self._stream_bytes = checkpoint.stream_bytes
+        self._last_point = checkpoint.resume_point
         self._marks = deque(
-            [_Mark(checkpoint.resume_point, checkpoint.stream_bytes, checkpoint.guarded_cells)]
+            [
+                _Mark(
+                    checkpoint.resume_point,
+                    checkpoint.stream_bytes,
+                    checkpoint.rows,
+                    checkpoint.guarded_cells,
+                )
+            ]
         )
         self._last_checkpoint_s = time.monotonic()
         self._has_news = False
@@ -45,16 +55,22 @@ class CheckpointedWriter:
         # Of the first of what is rendered anew, the part has the compressed form already.
         skipped = max(0, self._checkpoint.settled_bytes - self._stream_bytes)
         self._stream_bytes += len(view)
-        self._has_news = True
+        self._has_news |= len(view) > 0
         for piece in self._compressor.compress(view[skipped:]):
             self._part.write(piece)
 
-    def pause(self, point: ResumePoint, guarded_cells: int) -> None:
-        """A place between two batches: a checkpoint may be made here."""
+    def pause(self, point: ResumePoint, guarded_cells: int, rows: int) -> None:
+        """A place between two batches: a checkpoint may be made here.
+
+        rows: how many events are in what was written; those up to `point` that are not wait to be.
+        """
         limit = self._checkpoint.request.limit
+        # What waits came with this batch, if any of what was written did.
+        usable = point if point.rows <= rows else self._last_point
         # A request for the none that are left of a limit could not be told from one for all.
-        if not limit or point.rows < limit:
-            self._mark(_Mark(point, self._stream_bytes, guarded_cells))
+        if usable.rows <= rows and (not limit or usable.rows < limit):
+            self._mark(_Mark(usable, self._stream_bytes, rows, guarded_cells))
+        self._last_point = point
         while len(self._marks) > 1 and self._marks[1].stream_bytes <= self._compressor.settled_bytes:
             self._marks.popleft()
         interval_s = CHECKPOINT_INTERVAL_S if self._has_news else IDLE_CHECKPOINT_INTERVAL_S
@@ -83,6 +99,7 @@ class CheckpointedWriter:
             self._checkpoint,
             resume_point=mark.resume_point,
             stream_bytes=mark.stream_bytes,
+            rows=mark.rows,
             guarded_cells=mark.guarded_cells,
             settled_bytes=self._compressor.settled_bytes,
             durable_bytes=self._part.checksums.size_bytes,

@@ -4,10 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import pyarrow as pa
 
+from argus_client import frames
 from argus_client.compression import Compression
 from argus_client.connection import Connection
 from argus_client.formats import RenderOptions
@@ -16,6 +17,10 @@ from argus_client.retry import RetryRule
 from argus_client.stream import ResumePoint, total_rows
 from argus_client.writing import Written, write_export
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamAggregatesRequest
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 
 class Export:
@@ -131,10 +136,39 @@ class Export:
 
     def to_arrow(self) -> pa.Table:
         """All events, in memory. RuntimeError for an export that is followed."""
-        if self.is_followed:
-            raise RuntimeError("an export that is followed has no end to wait for; read it batch by batch")
+        self._refuse_endless()
         batches = list(self)
         return pa.Table.from_batches(batches, schema=self._stream.schema)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """All events, in memory, as a pandas.DataFrame, with NULL as <NA>.
+
+        dtypes: timestamp datetime64[ns, UTC], event_type category, integers Int64 (line_number Int32),
+        ratios Float64, text string[pyarrow]. ImportError without pandas; else as to_arrow().
+        """
+        return frames.to_pandas(self.to_arrow())
+
+    def to_polars(self) -> "polars.DataFrame":
+        """All events, in memory, as a polars.DataFrame.
+
+        dtypes: timestamp Datetime("ns", "UTC"), event_type Categorical, integers Int64 (line_number
+        Int32), ratios Float64, text String. ImportError without polars; else as to_arrow().
+        """
+        return frames.to_polars(self.to_arrow())
+
+    def to_duckdb(self, connection: frames.DuckDbConnection, table_name: str) -> int:
+        """Appends the events to a table of a duckdb.DuckDBPyConnection, batch by batch, in one
+        transaction: if this raises, nothing has been appended. Returns how many there were.
+
+        The table is made where it is missing: timestamp TIMESTAMP_NS (in UTC), event_type and text
+        VARCHAR, integers BIGINT (line_number INTEGER), ratios DOUBLE. ValueError for a table that has not
+        these columns with these types; others may be there, and get NULL. The name is one identifier, as
+        it is. The connection must not be in a transaction. RuntimeError for an export that is followed.
+        """
+        self._refuse_endless()
+        with self:
+            self._stream.open()
+            return frames.to_duckdb(self, self._stream.schema, connection, table_name)
 
     def to_csv(
         self,
@@ -169,6 +203,17 @@ class Export:
         """write() as JSON Lines."""
         return self.write(target, "jsonl", options, compression=compression, overwrite=overwrite)
 
+    def to_parquet(self, target: str | os.PathLike[str] | BinaryIO, *, overwrite: bool = False) -> Written:
+        """write() as Parquet. timestamp is TIMESTAMP(NANOS, UTC), event_type and all text are strings; the
+        key argus_export of its metadata has what the export is, as JSON. DuckDB before 2.0 reads
+        microseconds."""
+        return self.write(target, "parquet", overwrite=overwrite)
+
+    def to_arrow_file(self, target: str | os.PathLike[str] | BinaryIO, *, overwrite: bool = False) -> Written:
+        """write() as an Arrow IPC file (Feather V2), to be mapped into memory: types as in the batches, and
+        the key argus_export of its schema's metadata has what the export is, as JSON."""
+        return self.write(target, "arrow", overwrite=overwrite)
+
     def write(
         self,
         target: str | os.PathLike[str] | BinaryIO,
@@ -185,8 +230,9 @@ class Export:
 
         A file appears at the path when it is whole and synced to disk, and never else, and
         PATH.manifest.json beside it; until then it is PATH.part, with a checkpoint beside it. Format
-        (csv, json, jsonl) and compression (none, gzip, zstd) follow the path's ending when not
-        given; without one they are csv and none.
+        (csv, json, jsonl, parquet, arrow) and compression (none, gzip, zstd; of a whole file, so only
+        none for parquet and arrow) follow the path's ending when not given; without one they are csv
+        and none.
 
         resume: go on where an earlier process was interrupted in writing the same export to this
             path. The file ends as if it had not been. With nothing to resume it begins anew; a file
@@ -201,7 +247,7 @@ class Export:
 
         Raises OutputError when the path cannot be written, or exists and overwrite is False;
         InvalidRequest when the interrupted export was asked for differently, and for one that is
-        followed in a format that says how many events it has (json).
+        followed in a format that has an end of its own (all but csv and jsonl).
         """
         return write_export(
             self,
@@ -214,6 +260,10 @@ class Export:
             on_progress=on_progress,
             on_notice=on_notice,
         )
+
+    def _refuse_endless(self) -> None:
+        if self.is_followed:
+            raise RuntimeError("an export that is followed has no end to wait for; read it batch by batch")
 
     def _read(self) -> Iterator[pa.RecordBatch | None]:
         try:

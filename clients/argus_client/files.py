@@ -22,7 +22,14 @@ if sys.platform != "win32":
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _READ_BYTES = 1 << 20
 
-_FORMATS_BY_ENDING = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_FORMATS_BY_ENDING = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
 _COMPRESSIONS_BY_ENDING: Mapping[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 
 

@@ -174,6 +174,7 @@ class FileExport:
             request=self._export.request,
             resume_point=self._export.resume_point,
             stream_bytes=0,
+            rows=self._export.resume_point.rows,
             guarded_cells=0,
             settled_bytes=0,
             durable_bytes=0,
@@ -216,9 +217,8 @@ class FileExport:
                 self._export,
                 self._form,
                 partial(background.do, writer.write),
-                is_begun=checkpoint.stream_bytes > 0,
-                guarded_cells=checkpoint.guarded_cells,
-                after_batch=lambda guarded: background.do(writer.pause, self._export.resume_point, guarded),
+                earlier=checkpoint.earlier(self._path),
+                after_batch=lambda *written: background.do(writer.pause, self._export.resume_point, *written),
                 on_progress=self._on_progress,
             )
             background.do(writer.flush)

@@ -1,6 +1,5 @@
 """The rules of an export's stream: nothing passes that does not add up, over however many calls."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import google_crc32c
@@ -8,10 +7,10 @@ import pyarrow as pa
 from google.protobuf.text_format import MessageToString
 
 from argus_client.errors import BrokenExport
+from argus_client.schema import ARROW_TYPES
 from argus_grpc.v1.aggregate_pb2 import AggregateBatch
 from argus_grpc.v1.export_pb2 import (
     Column,
-    ColumnType,
     EventBatch,
     ExportHeader,
     ExportSummary,
@@ -20,15 +19,6 @@ from argus_grpc.v1.export_pb2 import (
     StreamAggregatesResponse,
     StreamEventsResponse,
 )
-
-_ARROW_TYPES: Mapping["ColumnType.ValueType", pa.DataType] = {
-    ColumnType.COLUMN_TYPE_STRING: pa.string(),
-    ColumnType.COLUMN_TYPE_INT32: pa.int32(),
-    ColumnType.COLUMN_TYPE_INT64: pa.int64(),
-    ColumnType.COLUMN_TYPE_DOUBLE: pa.float64(),
-    ColumnType.COLUMN_TYPE_TIMESTAMP_NS: pa.timestamp("ns", tz="UTC"),
-    ColumnType.COLUMN_TYPE_EVENT_TYPE: pa.dictionary(pa.int8(), pa.string()),
-}
 
 
 def total_rows(header: ExportHeader) -> int:
@@ -259,6 +249,6 @@ def _identity(header: ExportHeader) -> dict[str, str]:
 
 
 def _arrow_type(column: Column) -> pa.DataType:
-    if column.type not in _ARROW_TYPES:
+    if column.type not in ARROW_TYPES:
         raise BrokenExport(f"column {column.name} is of a type that this client does not know")
-    return _ARROW_TYPES[column.type]
+    return ARROW_TYPES[column.type]

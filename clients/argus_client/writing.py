@@ -12,7 +12,7 @@ import pyarrow as pa
 from argus_client.compression import Compression, Compressor
 from argus_client.errors import OutputError, Violation
 from argus_client.files import Output, read_ending, reporting_os_errors
-from argus_client.formats import RenderOptions
+from argus_client.formats import NOT_FOLLOWED, RenderOptions
 from argus_client.query import invalid_request
 from argus_client.rendering import DEFAULT_FORMAT, FileForm, render_export
 from argus_client.resumable import FileExport, Ledger, tell_removed
@@ -103,9 +103,9 @@ def _refuse_to_resume(resume: bool, target: object) -> None:
 
 
 def _refuse_to_follow(export: "Export", form: FileForm) -> None:
-    if export.is_followed and form.format == "json":
+    if export.is_followed and form.format in NOT_FOLLOWED:
         what = (
-            "'json' is not allowed for an export that is followed: it says how many events it has, and ends"
+            f"{form.format!r} is not allowed for an export that is followed: it {NOT_FOLLOWED[form.format]}"
         )
         raise invalid_request((Violation("format", f"{what}; allowed: csv, jsonl"),))
 
@@ -130,7 +130,7 @@ def _write_stream(
         for piece in compressor.compress(data):
             output.write(piece)
 
-    def send_now(_guarded_cells: int) -> None:
+    def send_now(_guarded_cells: int, _written_rows: int) -> None:
         output.flush()
         output.check_reader()
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from argus_client import ExportClient, checkpointing, compression
-from argus_client.formats import RenderOptions
+from argus_client.formats import RenderOptions, groups
 from argus_client.stream import ResumePoint
 from argus_client.verification import verify_file
 from tests.conftest import RunningServer, start_server
 from tests.crashes import Crash, Disk
 from tests.synthetic import make_store
 
-NAMES = ["a.csv", "a.json", "a.jsonl.gz", "a.csv.zst"]
+NAMES = ["a.csv", "a.json", "a.jsonl.gz", "a.csv.zst", "a.parquet", "a.arrow"]
 
 
 @pytest.fixture
@@ -31,9 +31,10 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checkpoints at every batch, and blocks that are smaller than some batches."""
+    """Checkpoints at every batch, and blocks and groups that are smaller than some batches."""
     monkeypatch.setattr(checkpointing, "CHECKPOINT_INTERVAL_S", 0.0)
     monkeypatch.setattr(compression, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(groups, "MAX_GROUP_ROWS", 70)
 
 
 @pytest.fixture(scope="module")

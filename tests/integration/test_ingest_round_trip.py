@@ -30,6 +30,8 @@ FORMS = (
     ("a.json.gz", "--time-precision", "ns"),
     ("a.jsonl", "--metadata"),
     ("a.jsonl.zst",),
+    ("a.parquet",),
+    ("a.arrow", "--order", "arrival"),
 )
 
 
@@ -124,7 +126,7 @@ def test_some_columns_in_another_order(
     )
     columns = ("gc_name", "event_type", "timestamp")
     for number, (order, name) in enumerate(
-        itertools.product((columns, columns[::-1]), ("csv", "json", "jsonl"))
+        itertools.product((columns, columns[::-1]), ("csv", "json", "jsonl", "parquet", "arrow"))
     ):
         file = tmp_path / f"some-{number}.{name}"
         argus_client(shared_server, "export", "--columns", ",".join(order), "-o", file)
@@ -132,7 +134,7 @@ def test_some_columns_in_another_order(
     rows = second.sql(
         "SELECT source, list((timestamp, gc_name, duration_ns) ORDER BY timestamp) FROM events GROUP BY 1"
     )
-    assert dict(rows) == {f"b{n}": [(t, "G1New", None) for t in range(5)] for n in range(6)}
+    assert dict(rows) == {f"b{n}": [(t, "G1New", None) for t in range(5)] for n in range(10)}
 
 
 def test_the_python_client_stores_a_file(second: RunningServer) -> None:

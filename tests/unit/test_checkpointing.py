@@ -28,6 +28,7 @@ def test_however_many_small_batches_fill_a_block_few_places_are_kept(
             request=StreamEventsRequest(),
             resume_point=ResumePoint("0", 0),
             stream_bytes=0,
+            rows=0,
             guarded_cells=0,
             settled_bytes=0,
             durable_bytes=0,
@@ -38,7 +39,7 @@ def test_however_many_small_batches_fill_a_block_few_places_are_kept(
         batch_bytes = 1_000
         for number in range(1, 3 * BLOCK_BYTES // batch_bytes):
             writer.write(b"x" * batch_bytes)
-            writer.pause(ResumePoint(str(number), number), guarded_cells=0)
+            writer.pause(ResumePoint(str(number), number), guarded_cells=0, rows=number)
             assert len(writer._marks) <= 2
         writer.save(None)
     saved = Checkpoint.load(path)
@@ -49,13 +50,14 @@ def test_however_many_small_batches_fill_a_block_few_places_are_kept(
     assert saved.stream_bytes == there * batch_bytes <= saved.settled_bytes
 
 
-def test_a_checkpoint_from_before_removed_events_were_counted_is_read(tmp_path: Path) -> None:
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     saved = Checkpoint(
         asked={},
         request=StreamEventsRequest(),
         resume_point=ResumePoint("0", 0),
         stream_bytes=0,
+        rows=0,
         guarded_cells=0,
         settled_bytes=0,
         durable_bytes=0,
@@ -65,6 +67,7 @@ def test_a_checkpoint_from_before_removed_events_were_counted_is_read(tmp_path: 
     saved.save(path)
     document = json.loads(checkpoint_path(path).read_bytes())
     assert document.pop("removed_events") == 0
+    assert document.pop("rows") == 0
     checkpoint_path(path).write_text(json.dumps(document))
     assert Checkpoint.load(path) == saved
 

@@ -178,17 +178,18 @@ def csv_text() -> Callable[[list[Event]], bytes]:
 
 
 def test_every_format_has_a_renderer() -> None:
-    assert FORMATS == ("csv", "json", "jsonl")
+    assert FORMATS == ("csv", "json", "jsonl", "parquet", "arrow")
     for format in FORMATS:
         assert make_renderer(format).begin(HEADER) is not None
 
 
 def test_unknown_formats_are_refused() -> None:
-    with pytest.raises(ValueError, match="format: 'xlsx' is not allowed; allowed: csv, json, jsonl"):
+    allowed = "csv, json, jsonl, parquet, arrow"
+    with pytest.raises(ValueError, match=f"format: 'xlsx' is not allowed; allowed: {allowed}"):
         make_renderer("xlsx")
 
 
-@pytest.mark.parametrize("format", ["json", "jsonl"])
+@pytest.mark.parametrize("format", ["json", "jsonl", "parquet", "arrow"])
 def test_options_that_a_format_lacks_are_refused(format: str) -> None:
     with pytest.raises(ValueError, match=f"excel: {format} does not have it"):
         make_renderer(format, RenderOptions(excel=True))

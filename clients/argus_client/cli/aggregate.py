@@ -136,7 +136,8 @@ def aggregate_command(
     last_ns: int | None = context.params["last"]
     format_of_name, compression_of_name = read_ending(output)
     format = format or format_of_name or DEFAULT_FORMAT
-    options = _render_options(format, render_options)
+    compression = compress or compression_of_name
+    options = _render_options(format, compression, render_options)
     to_stdout = output == _STDOUT
     if resume and to_stdout:
         raise click.UsageError("--resume needs a file to go on with: --output FILE")
@@ -155,7 +156,7 @@ def aggregate_command(
             sys.stdout.buffer if to_stdout else output,
             format=format,
             options=options,
-            compression=compress or compression_of_name,
+            compression=compression,
             overwrite=overwrite,
             resume=resume,
             last=format_duration(last_ns) if last_ns is not None else None,

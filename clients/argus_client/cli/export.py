@@ -18,7 +18,14 @@ from argus_client.client import ExportClient
 from argus_client.compression import Compression
 from argus_client.export import Export
 from argus_client.files import read_ending
-from argus_client.formats import FORMATS, RenderOptions, make_renderer
+from argus_client.formats import (
+    BINARY_FORMATS,
+    FORMATS,
+    NOT_FOLLOWED,
+    RenderOptions,
+    make_renderer,
+    refuse_compression,
+)
 from argus_client.query import EventQuery
 from argus_client.rendering import DEFAULT_FORMAT
 from argus_client.since import SinceLast
@@ -88,21 +95,24 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
     "--format",
     type=click.Choice(FORMATS, case_sensitive=False),
     heading=_HOW,
-    help="csv, json (one document) or jsonl (a document a line).  [default: by FILE's ending, else csv]",
+    help="csv, json (one document), jsonl (a document a line), parquet or arrow (an IPC file).  [default: by "
+    "FILE's ending, else csv]",
     metavar="FORMAT",
 )
 @option(
     "--compress",
     type=click.Choice(("none", "gzip", "zstd"), case_sensitive=False),
     heading=_HOW,
-    help="gzip, zstd or none.  [default: by FILE's ending .gz or .zst, else none]",
+    help="csv, json and jsonl: gzip, zstd or none. parquet is compressed inside.  [default: by FILE's ending "
+    ".gz or .zst, else none]",
     metavar="METHOD",
 )
 @option(
     "--metadata",
     is_flag=True,
     heading=_HOW,
-    help="csv and jsonl: begin with what the export is (# lines, a _metadata line). json always has it.",
+    help="csv and jsonl: begin with what the export is (# lines, a _metadata line). The others always have "
+    "it.",
 )
 @option(
     "--header",
@@ -120,7 +130,7 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
     show_default=True,
     metavar="UNIT",
     heading=_HOW,
-    help="How fine timestamps are: s, ms, us or ns; auto is as fine as each needs.",
+    help="csv, json and jsonl: how fine timestamps are: s, ms, us or ns; auto is as fine as each needs.",
 )
 @option(
     "--excel",
@@ -152,7 +162,8 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
     heading=_WHAT,
     help="After these, go on with new events as they come in, until Ctrl-C or SIGTERM, which end the export "
     "whole: FILE gets its name then. A second one interrupts, and so does one before new events are reached. "
-    "Each batch is written at once, but with --compress when 1 MiB is full. Not for json, nor with --limit.",
+    "Each batch is written at once, but with --compress when 1 MiB is full. csv and jsonl "
+    "only, and not with --limit.",
 )
 @server_option
 @retry_for_option("an export")
@@ -187,12 +198,15 @@ def export_command(
         _refuse_since_last_with({"--after": query.after_sequence, "--last": last_ns, "--limit": limit})
     format_of_name, compression_of_name = read_ending(output)
     format = format or format_of_name or DEFAULT_FORMAT
-    if follow and format == "json":
+    if follow and format in NOT_FOLLOWED:
         raise click.UsageError(
-            "--follow cannot write json, which says how many events it has; take --format jsonl or csv"
+            f"--follow cannot write {format}, which {NOT_FOLLOWED[format]}; take --format jsonl or csv"
         )
-    options = _render_options(format, render_options)
+    compression = compress or compression_of_name
+    options = _render_options(format, compression, render_options)
     to_stdout = output == _STDOUT
+    if to_stdout and format in BINARY_FORMATS and sys.stdout.isatty():
+        raise click.UsageError(f"{format} is nothing for a terminal; name a file (--output FILE), or pipe it")
     if resume and to_stdout:
         raise click.UsageError("--resume needs a file to go on with: --output FILE")
     with SinceLast(state_file) if state_file is not None else nullcontext() as since:
@@ -216,7 +230,7 @@ def export_command(
                 sys.stdout.buffer if to_stdout else output,
                 format=format,
                 options=options,
-                compression=compress or compression_of_name,
+                compression=compression,
                 overwrite=overwrite,
                 resume=resume,
                 last=format_duration(last_ns) if last_ns is not None else None,
@@ -248,13 +262,15 @@ def _tell(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _render_options(format: str, options: dict[str, Any]) -> RenderOptions:
+def _render_options(format: str, compression: Compression, options: dict[str, Any]) -> RenderOptions:
     try:
+        refuse_compression(format, compression)
         render_options = RenderOptions(**options)
         # Made to be asked: what a format does not have is refused before any call.
         make_renderer(format, render_options)
     except ValueError as error:
-        raise click.UsageError(f"--{error}") from None
+        name, _, what = str(error).partition(":")
+        raise click.UsageError(f"--{name.replace('_', '-')}:{what}") from None
     return render_options
 
 

@@ -77,7 +77,7 @@ def ingest_command(
     retry_for_s: float,
 ) -> None:
     """Store the events of Flight Recorder recordings (.jfr) and of Argus exports (.csv, .json, .jsonl,
-    also .gz and .zst).
+    also .gz and .zst; .parquet, .arrow).
 
     A FILE may be a folder, for all such files in it and in the folders in it, or - for standard input.
     What kind a file is, its content tells. All files are looked at before the first event is sent.

@@ -16,11 +16,11 @@ class RenderOptions:
     """How events are written. Raises ValueError for a value that is not listed.
 
     header: CSV only; the columns' names, or their human-readable titles.
-    time_precision: auto gives each timestamp 0, 3, 6 or 9 fractional digits, as it needs; the
-        others give all the same 0, 3, 6 or 9, and cut finer digits off: toward the past.
+    time_precision: CSV, JSON and JSON Lines; auto gives each timestamp 0, 3, 6 or 9 fractional digits,
+        as it needs; the others give all the same 0, 3, 6 or 9, and cut finer digits off: toward the past.
     excel: CSV only; a byte order mark, CRLF, and a ' before text that Excel would take for a
         formula.
-    metadata: CSV and JSON Lines; what the export is, before its first row. JSON always has it.
+    metadata: CSV and JSON Lines; what the export is, before its first row. The others always have it.
     """
 
     header: HeaderStyle = "names"
@@ -40,11 +40,11 @@ class Renderer(Protocol):
     """Turns one export into the bytes of a file, a batch at a time.
 
     The file is begin(), then every render() in order, then end(). How the events are cut into
-    batches does not show in it.
+    batches does not show in it. A GroupRenderer hands rows out later than they come.
 
     A file that an earlier process left unfinished goes on with a new renderer: call begin() with
     the resumed stream's header (its first_row says how many rows are there) and drop what it
-    returns.
+    returns. A GroupRenderer needs more, see there.
     """
 
     def begin(self, header: ExportHeader) -> bytes:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from argus_client.errors import SourceError
-from argus_client.sources import csv, jfr_file, json, jsonl
+from argus_client.sources import columnar, csv, jfr_file, json, jsonl
+from argus_client.sources.columnar import ColumnarSource
 from argus_client.sources.csv import CsvSource
 from argus_client.sources.inputs import STDIN, Input
 from argus_client.sources.jfr import JfrSource
@@ -16,7 +17,10 @@ from argus_client.sources.source import EventSource
 
 __all__ = ["STDIN", "EventSource", "UnknownKind", "files_in", "ingest_source", "open_source"]
 
-ACCEPTED = "a Flight Recorder recording (.jfr) or an Argus export (.csv, .json, .jsonl; also .gz, .zst)"
+ACCEPTED = (
+    "a Flight Recorder recording (.jfr) or an Argus export "
+    "(.csv, .json, .jsonl, also .gz, .zst; .parquet, .arrow)"
+)
 
 # What an export has beside its file while it is written, and afterwards.
 _COMPANIONS = (".part", ".part.checkpoint", ".manifest.json", ".tmp", ".lock")
@@ -52,6 +56,11 @@ def open_source(
 def _open(input: Input, source: str | None, jfr: str | None) -> EventSource:
     if input.head.startswith(jfr_file.MAGIC):
         return JfrSource(input, source, jfr)
+    if columnar.looks_like(input):
+        try:
+            return ColumnarSource(input, source)
+        except columnar.OtherColumns as error:
+            raise UnknownKind(str(error)) from error
     if json.looks_like(input):
         return JsonSource(input, source)
     if jsonl.looks_like(input):

@@ -80,10 +80,15 @@ class Input:
             self.size_bytes = os.fstat(file.fileno()).st_size
             yield self._uncompressed(file)
 
+    @property
+    def is_copied_to_file(self) -> bool:
+        """Whether as_file() makes a copy."""
+        return self._stdin is not None or self._is_compressed
+
     @contextmanager
     def as_file(self) -> Iterator[Path]:
         """Gives a file that has the bytes: this one where it has, else a copy for the time being."""
-        if self._stdin is None and not self._is_compressed:
+        if not self.is_copied_to_file:
             yield self.path
             return
         with tempfile.TemporaryDirectory(prefix="argus-") as folder:
