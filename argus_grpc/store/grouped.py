@@ -20,6 +20,7 @@ from argus_grpc.store.reads import Reads
 _MAX_BYTES_IN_MEMORY = 16 * 1024 * 1024
 _FILE_ABOVE_BYTES = 1024 * 1024
 _ROWS_AT_A_TIME = 16_384
+_CANCEL_AGAIN_S = 0.1
 _OUT_OF_MEMORY = "Out of Memory Error"
 
 
@@ -65,7 +66,9 @@ class Grouped:
     def close(self) -> None:
         if self._computing is not None and not self._computing.cancel():
             self.cancel()
-            wait([self._computing])
+            # DuckDB forgets an interruption that comes just before a statement begins.
+            while wait([self._computing], _CANCEL_AGAIN_S).not_done:
+                self.cancel()
         if self._file is not None:
             self._file.close()
 

@@ -22,7 +22,7 @@ DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
 class EventQuery(message.Message):
-    """Which events: the one query that counts, exports and (later) charts are made from. All
+    """Which events: the one query that counts, exports and groups are made from. All
     conditions that are set must hold. A NULL value fulfils no condition.
     """
 

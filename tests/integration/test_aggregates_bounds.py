@@ -105,6 +105,28 @@ def test_exports_and_plans_do_not_wait_for_a_grouping_and_one_called_off_leaves_
     assert list(server.exports.StreamAggregates(BY_THREAD))[-1].summary.total_rows == 10
 
 
+def test_one_called_off_between_batches_frees_its_slot_and_its_file(tmp_path: Path) -> None:
+    for server in start_server(tmp_path, max_exports=1):
+        for _ in range(2):
+            server.ingest(threads(10_000, "x" * 300))
+        for _ in range(3):
+            messages = server.exports.StreamAggregates(BY_THREAD)
+            assert next(messages).HasField("header")
+            assert next(messages).HasField("batch")
+            messages.cancel()
+            while _is_refused(server):
+                pass
+        assert list(server.exports.StreamAggregates(BY_THREAD))[-1].summary.total_rows == 10_000
+
+
+def _is_refused(server: RunningServer) -> bool:
+    try:
+        list(server.exports.StreamEvents(StreamEventsRequest(limit=1)))
+    except grpc.RpcError as error:
+        return bool(error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)
+    return False
+
+
 def test_it_takes_a_slot_as_an_export_does(tmp_path: Path) -> None:
     for server in start_server(tmp_path, max_exports=1):
         server.ingest(threads(10))
