@@ -11,6 +11,7 @@ from argus_client import ArgusClientError
 from argus_dashboard import api, pages
 from argus_dashboard.config import Config
 from argus_dashboard.export import ExportEndpoint
+from argus_dashboard.follow import FollowEndpoint
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.middleware import CheckedHost, Guarded
 from argus_dashboard.problems import Problem, problem_of, problem_of_status
@@ -19,6 +20,8 @@ ROUTES = (
     Route("/", pages.index),
     Route("/export", ExportEndpoint(), methods=["GET"]),
     Route("/api/columns", api.columns),
+    Route("/api/events", api.events),
+    Route("/api/follow", FollowEndpoint(), methods=["GET"]),
     Route("/api/plan", api.plan),
     Route("/healthz", api.healthz),
     Route("/static/plotly.min.js", pages.plotly),

@@ -132,7 +132,6 @@ QUERY_PARAMETERS = (
         **whole_number(0, INT64_MAX),
         description="That came in after the one with this sequence number: what is new since the export "
         "whose watermark it was.",
-        default=0,
         field="query.after_sequence",
     ),
 )
@@ -164,5 +163,5 @@ def event_query(values: Values) -> EventQuery:
         thread_name_regex=values["thread_name_regex"],
         min_duration=values["min_duration"],
         max_duration=values["max_duration"],
-        after_sequence=values["after_sequence"],
+        after_sequence=values["after_sequence"] or 0,
     )
