@@ -12,7 +12,9 @@ from argus_client.query import tell_violations
 from argus_dashboard.problems import BadParameter, Problem, bad_parameters, problem_of
 
 _MAX_SHOWN_CHARS = 200
-_FIELD = re.compile(r"(?P<path>[a-z_.]+?)(?:\[(?P<place>\d+)\])?(?:\.seconds|\.nanos)?$")
+_FIELD = re.compile(
+    r"(?P<path>[a-z_.]+?)(?:\[(?P<place>\d+)\])?(?:\.(?:seconds|nanos|column|function|time_bucket_ns))?$"
+)
 
 
 @dataclass(frozen=True)

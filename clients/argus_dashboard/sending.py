@@ -101,7 +101,7 @@ async def _send(request: Request, send: Send, file: FileRequest, way: Way, codin
         raise
     finally:
         _log.info(
-            "file sent",
+            "file answered",
             query=request.url.query,
             outcome=outcome,
             path=request.url.path,
