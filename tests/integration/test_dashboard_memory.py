@@ -40,7 +40,7 @@ def _peak_bytes(folder: Path, rows: int, query: str) -> int:
         ) as reader,
     ):
         assert reader.stdout is not None
-        lines = sum(block.count(b"\n") for block in iter(lambda: reader.stdout.read(MIB), b""))
+        lines = sum(1 for _ in reader.stdout)
         assert reader.wait() == 0
         assert lines >= rows
         return peak_bytes(Path(f"/proc/{dashboard.process.pid}/status"))
