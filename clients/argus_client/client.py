@@ -12,6 +12,7 @@ from argus_client.errors import Violation
 from argus_client.export import Export
 from argus_client.grouping import parse_group_key, parse_measure
 from argus_client.ingest import Batch, IngestResult, arrow_batches, ingest
+from argus_client.newest import Newest, read_newest
 from argus_client.query import EventQuery, invalid_request
 from argus_client.resuming import OnRetry
 from argus_client.retry import DEFAULT_RETRY_FOR_S, Backoff, RetryRule
@@ -159,6 +160,19 @@ class ExportClient:
         """What an export would hold: exact count, time extent, estimated sizes, watermark."""
         request = PlanExportRequest(query=(query or EventQuery()).to_message(), columns=_to_names(columns))
         return self._connection.call(self._connection.exports.PlanExport, request)
+
+    def newest(
+        self, query: EventQuery | None = None, *, columns: str | Iterable[str] = (), limit: int = 100
+    ) -> Newest:
+        """The newest matching events by (timestamp, sequence), the newest first, in memory.
+
+        columns: as for `export`; `sequence` comes first where they do not have it.
+        limit: at most this many events, 1 or more. Where more match, counts of narrower and narrower
+            time ranges find where the newest begin, so that those before them are not read.
+        """
+        if limit < 1:
+            raise _not_allowed("limit", limit, "1 or more")
+        return read_newest(self, query or EventQuery(), _to_names(columns), limit)
 
     def columns(self) -> tuple[Column, ...]:
         """All columns that this caller may see, in the order of the schema."""

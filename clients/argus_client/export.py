@@ -104,6 +104,17 @@ class Export:
         return self._stream.open()
 
     @property
+    def schema(self) -> pa.Schema:
+        """The schema of the batches; empty before the header has come."""
+        return self._stream.schema
+
+    @property
+    def watermark(self) -> int:
+        """The last that the server has named: the snapshot's, and of an export that is followed, how far
+        it has come each time that there was nothing to send. 0 before the header has come."""
+        return self._stream.watermark
+
+    @property
     def total_rows(self) -> int:
         """How many events, or groups of them, the header says that there are."""
         return total_rows(self.header)

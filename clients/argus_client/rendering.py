@@ -1,9 +1,9 @@
 """An export as the bytes of a file, before compression."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -19,9 +19,7 @@ from argus_client.formats import (
     make_renderer,
     refuse_compression,
 )
-
-if TYPE_CHECKING:
-    from argus_client.export import Export
+from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
 
 DEFAULT_FORMAT = "csv"
 
@@ -60,8 +58,18 @@ class Earlier:
     guarded_cells: int
 
 
+class ReadExport(Protocol):
+    """What rendering needs of an export."""
+
+    @property
+    def header(self) -> ExportHeader: ...
+    @property
+    def summary(self) -> ExportSummary: ...
+    def read(self) -> Iterator[pa.RecordBatch | None]: ...
+
+
 def render_export(
-    export: "Export",
+    export: ReadExport,
     form: FileForm,
     write: Callable[[bytes | pa.Buffer], None],
     *,

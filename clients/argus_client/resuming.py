@@ -104,6 +104,11 @@ class ResumingStream:
         return ResumePoint(self._verifier.resume_token, self._verifier.next_row)
 
     @property
+    def watermark(self) -> int:
+        """The greatest that the server has named."""
+        return self._verifier.watermark
+
+    @property
     def is_live(self) -> bool:
         """Whether the snapshot of an export that is followed is through."""
         return self._verifier.is_live

@@ -61,7 +61,8 @@ class StreamVerifier:
         self._grouped = grouped
         self._row, self._rows = ("group", "groups") if grouped else ("event", "events")
         self._call_header: ExportHeader | None = None
-        self._watermark = 0
+        self.watermark = 0
+        """The last that was named."""
         self.schema: pa.Schema = pa.schema([])
         """The schema of the batches, by the header's columns."""
 
@@ -134,12 +135,12 @@ class StreamVerifier:
             self.schema = pa.schema([(column.name, _arrow_type(column)) for column in header.columns])
             self.header = header
         self._call_header, self.resume_token = header, header.resume_token
-        self._watermark = header.watermark
+        self.watermark = header.watermark
 
     def _refuse_other_export(self, header: ExportHeader, first: ExportHeader) -> None:
         before, now = _identity(first), _identity(header)
         if self._follow:
-            self._refuse_shrunk("watermark", self._watermark, header.watermark)
+            self._refuse_shrunk("watermark", self.watermark, header.watermark)
             self._refuse_shrunk("total_events", max(first.total_events, self.next_row), header.total_events)
             del before["watermark"], before["total_events"]
         for name, value in before.items():
@@ -205,8 +206,8 @@ class StreamVerifier:
                 f"the server says it has sent {progress.rows_sent:,} {self._rows}, {self.so_far}"
             )
         if self._call_follows:
-            self._refuse_shrunk("watermark", self._watermark, progress.watermark)
-            self._watermark = progress.watermark
+            self._refuse_shrunk("watermark", self.watermark, progress.watermark)
+            self.watermark = progress.watermark
             self.is_live = True
         self.resume_token = progress.resume_token
 

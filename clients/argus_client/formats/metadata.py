@@ -7,7 +7,7 @@ from typing import Any
 
 from argus_client.grouping import format_group_key, format_measure
 from argus_grpc.v1.event_pb2 import EventType
-from argus_grpc.v1.export_pb2 import ExportHeader, Order
+from argus_grpc.v1.export_pb2 import Column, ColumnType, ExportHeader, Order, PlanExportResponse
 from argus_grpc.v1.query_pb2 import EventQuery
 
 # What str.splitlines() and the readers that work like it take for the end of a line.
@@ -66,15 +66,15 @@ def export_metadata(header: ExportHeader) -> dict[str, Any]:
     return described
 
 
-def metadata_lines(header: ExportHeader) -> Iterable[str]:
-    """The export as `key: value` lines without their ends, for CSV's comments.
+def metadata_fields(header: ExportHeader) -> Iterable[tuple[str, str]]:
+    """The export as keys in snake case and values in a line of text each.
 
-    Keys are in snake case. Numbers, times and names stand as they are, lists of them with commas;
-    text of the user's is a JSON string or list. What is not set is left out.
+    Numbers, times and names stand as they are, lists of them with commas; text of the user's is a JSON
+    string or list. What is not set is left out.
     """
     metadata = export_metadata(header)
     query = metadata.pop("query")
-    lines: Mapping[str, Any] = {
+    fields: Mapping[str, Any] = {
         "export_id": metadata["exportId"],
         "exported_at": metadata["exportedAt"],
         "from": query["from"],
@@ -96,11 +96,51 @@ def metadata_lines(header: ExportHeader) -> Iterable[str]:
         "total_events": metadata["totalEvents"],
         "total_groups": metadata.get("totalGroups"),
     }
-    for key, value in lines.items():
+    for key, value in fields.items():
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield f"{key}: {_LINE_BREAK.sub(_escape, text)}"
+            yield key, _LINE_BREAK.sub(_escape, text)
+
+
+def metadata_lines(header: ExportHeader) -> Iterable[str]:
+    """The export as `key: value` lines without their ends, for CSV's comments."""
+    return (f"{key}: {value}" for key, value in metadata_fields(header))
 
 
 def _escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
+
+
+def plan_metadata(plan: PlanExportResponse) -> dict[str, Any]:
+    """What an export would hold, as JSON has it."""
+    return {
+        "totalEvents": plan.total_events,
+        "firstTimestamp": plan.first_timestamp.ToJsonString() if plan.HasField("first_timestamp") else None,
+        "lastTimestamp": plan.last_timestamp.ToJsonString() if plan.HasField("last_timestamp") else None,
+        "estimatedCsvBytes": plan.estimated_csv_bytes,
+        "estimatedJsonBytes": plan.estimated_json_bytes,
+        "watermark": plan.watermark,
+        "removedEvents": plan.removed_events,
+        "query": query_metadata(plan.query),
+        "columns": [column.name for column in plan.columns],
+        "redactedColumns": list(plan.redacted_columns),
+    }
+
+
+def column_metadata(column: Column) -> dict[str, Any]:
+    """A column of the schema, as JSON has it."""
+    return {
+        "name": column.name,
+        "jsonName": column.json_name,
+        "title": column.title,
+        "type": column_type_name(column),
+        "unit": column.unit or None,
+        "description": column.description,
+        "carriedBy": [EventType.Name(code).removeprefix("EVENT_TYPE_") for code in column.carried_by],
+        "isDefault": column.is_default,
+    }
+
+
+def column_type_name(column: Column) -> str:
+    """The name of its type: string, int64, timestamp_ns."""
+    return ColumnType.Name(column.type).removeprefix("COLUMN_TYPE_").lower()
