@@ -54,8 +54,8 @@ export class ColumnPicker {
     const place = this.names.indexOf(name);
     this.set(this.names.filter((other) => other !== name));
     this.#say(name, 'taken out');
-    const next = this.list.children[Math.min(place, this.names.length - 1)] ?? this.rest.firstElementChild;
-    (next.querySelector('.remove') ?? next).focus();
+    const next = this.list.children[Math.min(place, this.names.length - 1)];
+    (next.querySelector('.remove:enabled') ?? next.querySelector('.column-name')).focus();
   }
 
   /** To the place of another, counted from 0; a place that there is not leaves it where it is. */
@@ -66,8 +66,7 @@ export class ColumnPicker {
     this.set(names);
     this.#say(name, `is number ${place + 1} of ${names.length}`);
     const row = this.list.children[place];
-    const wanted = row.querySelector(focused);
-    (wanted.disabled ? row.querySelector('.column-name') : wanted).focus();
+    (row.querySelector(`${focused}:not(:disabled)`) ?? row.querySelector('.column-name')).focus();
   }
 
   #unchosen() {
@@ -101,7 +100,7 @@ export class ColumnPicker {
       label,
       button('↑', () => this.move(name, place - 1, '.up'), { className: 'up', disabled: place === 0, 'aria-label': `Move ${title} up` }),
       button('↓', () => this.move(name, place + 1, '.down'), { className: 'down', disabled: place === this.names.length - 1, 'aria-label': `Move ${title} down` }),
-      button('×', () => this.remove(name), { className: 'remove', 'aria-label': `Take out ${title}` }),
+      button('×', () => this.remove(name), { className: 'remove', disabled: this.names.length === 1, 'aria-label': `Take out ${title}` }),
     );
     row.addEventListener('keydown', (event) => {
       const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
