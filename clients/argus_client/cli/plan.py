@@ -8,9 +8,8 @@ from argus_client.cli.export import tell_bytes
 from argus_client.cli.options import GroupedCommand, option, server_option
 from argus_client.cli.query_options import columns_option, query_options
 from argus_client.client import ExportClient
-from argus_client.formats.metadata import query_metadata
+from argus_client.formats.metadata import plan_metadata
 from argus_client.query import EventQuery
-from argus_grpc.v1.export_pb2 import PlanExportResponse
 
 _EPILOG = """\b
 Examples:
@@ -32,7 +31,7 @@ def plan_command(server: str, query: EventQuery, columns: tuple[str, ...], as_js
     with ExportClient(server) as client:
         plan = client.plan(query, columns=columns)
     if as_json:
-        click.echo(json.dumps(_to_json(plan), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(plan_metadata(plan), indent=2, ensure_ascii=False))
         return
     rows = {"Events": f"{plan.total_events:,}"}
     if plan.total_events:
@@ -48,18 +47,3 @@ def plan_command(server: str, query: EventQuery, columns: tuple[str, ...], as_js
     rows["Watermark"] = f"{plan.watermark} (pass it to --after to get what comes later)"
     for name, value in rows.items():
         click.echo(f"{name:<10} {value}")
-
-
-def _to_json(plan: PlanExportResponse) -> dict[str, object]:
-    return {
-        "totalEvents": plan.total_events,
-        "firstTimestamp": plan.first_timestamp.ToJsonString() if plan.HasField("first_timestamp") else None,
-        "lastTimestamp": plan.last_timestamp.ToJsonString() if plan.HasField("last_timestamp") else None,
-        "estimatedCsvBytes": plan.estimated_csv_bytes,
-        "estimatedJsonBytes": plan.estimated_json_bytes,
-        "watermark": plan.watermark,
-        "removedEvents": plan.removed_events,
-        "query": query_metadata(plan.query),
-        "columns": [column.name for column in plan.columns],
-        "redactedColumns": list(plan.redacted_columns),
-    }

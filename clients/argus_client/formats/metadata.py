@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from argus_grpc.v1.event_pb2 import EventType
-from argus_grpc.v1.export_pb2 import ExportHeader, Order
+from argus_grpc.v1.export_pb2 import Column, ColumnType, ExportHeader, Order, PlanExportResponse
 from argus_grpc.v1.query_pb2 import EventQuery
 
 # What str.splitlines() and the readers that work like it take for the end of a line.
@@ -95,3 +95,38 @@ def metadata_lines(header: ExportHeader) -> Iterable[str]:
 
 def _escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
+
+
+def plan_metadata(plan: PlanExportResponse) -> dict[str, Any]:
+    """What an export would hold, as JSON has it."""
+    return {
+        "totalEvents": plan.total_events,
+        "firstTimestamp": plan.first_timestamp.ToJsonString() if plan.HasField("first_timestamp") else None,
+        "lastTimestamp": plan.last_timestamp.ToJsonString() if plan.HasField("last_timestamp") else None,
+        "estimatedCsvBytes": plan.estimated_csv_bytes,
+        "estimatedJsonBytes": plan.estimated_json_bytes,
+        "watermark": plan.watermark,
+        "removedEvents": plan.removed_events,
+        "query": query_metadata(plan.query),
+        "columns": [column.name for column in plan.columns],
+        "redactedColumns": list(plan.redacted_columns),
+    }
+
+
+def column_metadata(column: Column) -> dict[str, Any]:
+    """A column of the schema, as JSON has it."""
+    return {
+        "name": column.name,
+        "jsonName": column.json_name,
+        "title": column.title,
+        "type": column_type_name(column),
+        "unit": column.unit or None,
+        "description": column.description,
+        "carriedBy": [EventType.Name(code).removeprefix("EVENT_TYPE_") for code in column.carried_by],
+        "isDefault": column.is_default,
+    }
+
+
+def column_type_name(column: Column) -> str:
+    """The name of its type: string, int64, timestamp_ns."""
+    return ColumnType.Name(column.type).removeprefix("COLUMN_TYPE_").lower()

@@ -1,0 +1,60 @@
+"""The application: what is served where, and what stands around it."""
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from argus_client import ArgusClientError
+from argus_dashboard import api, pages
+from argus_dashboard.config import Config
+from argus_dashboard.gateway import Gateway
+from argus_dashboard.middleware import CheckedHost, Guarded
+from argus_dashboard.problems import Problem, problem_of, problem_of_status
+
+ROUTES = (
+    Route("/", pages.index),
+    Route("/api/columns", api.columns),
+    Route("/api/plan", api.plan),
+    Route("/healthz", api.healthz),
+    Route("/static/plotly.min.js", pages.plotly),
+    Mount("/static", pages.STATIC),
+)
+
+
+def make_app(config: Config) -> tuple[Starlette, Gateway]:
+    """The application, and what it stands on, to be closed after it."""
+    gateway = Gateway(config)
+    app = Starlette(
+        routes=ROUTES,
+        # First to last is outermost to innermost: a refused host's answer is guarded as any other.
+        middleware=[Middleware(Guarded), Middleware(CheckedHost, config=config)],
+        exception_handlers={
+            Problem: _tell_problem,
+            ArgusClientError: _tell_client_error,
+            HTTPException: _tell_http_exception,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.gateway = gateway
+    return app, gateway
+
+
+async def _tell_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return error.to_response()
+
+
+async def _tell_client_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ArgusClientError)
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    return problem.to_response()
+
+
+async def _tell_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem_of_status(error.status_code, request, error.headers).to_response()

@@ -1,0 +1,89 @@
+"""What the requests share: the client, threads, and how many of them there may be."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Self, TypeVar
+
+from argus_client import ArgusClientError, ExportClient
+from argus_dashboard.config import Config
+from argus_dashboard.problems import limit_reached
+
+_CALL_THREADS = 16
+_MAX_CALLS = 128
+_HEALTH_TIMEOUT_S = 5.0
+
+_Answer = TypeVar("_Answer")
+
+
+class Slots:
+    """How many of something may run at once. For the event loop's thread only.
+
+    limit_name, of_what: how a refusal names it: "max_downloads", "downloads at once".
+    """
+
+    def __init__(self, limit_name: str, limit: int, of_what: str, retry_after_s: float) -> None:
+        self._limit_name, self._limit, self._of_what = limit_name, limit, of_what
+        self._retry_after_s = retry_after_s
+        self.taken = 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Raises a Problem, 429, when none is free."""
+        if self.taken >= self._limit:
+            raise limit_reached(self._limit_name, self._limit, self._of_what, self._retry_after_s)
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+
+class Gateway:
+    """The way to one Argus server. Close it, or use `with`."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        # Without retries: who waits for an answer is told at once, and asks again when it likes.
+        self._client = ExportClient(config.server, retry_for_s=0)
+        self._call_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
+        self._calls = Slots("max_calls", _MAX_CALLS, "requests at once", retry_after_s=1.0)
+        self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._health: asyncio.Future[bool] | None = None
+        self.downloads = Slots("max_downloads", config.max_downloads, "downloads at once", retry_after_s=5.0)
+        self.download_threads = ThreadPoolExecutor(config.max_downloads, thread_name_prefix="download")
+        self.follows = Slots("max_follows", config.max_follows, "followers at once", retry_after_s=30.0)
+        self.follow_threads = ThreadPoolExecutor(config.max_follows, thread_name_prefix="follow")
+        self.is_stopping = asyncio.Event()
+        """Set when the dashboard goes down: what has no end of its own ends."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        for threads in (self.download_threads, self.follow_threads, self._call_threads, self._health_thread):
+            threads.shutdown()
+
+    async def call(self, ask: Callable[[ExportClient], _Answer]) -> _Answer:
+        """What `ask` returns, in a thread, about the shared client; raises what it raises."""
+        with self._calls.take():
+            return await asyncio.get_running_loop().run_in_executor(self._call_threads, ask, self._client)
+
+    async def is_server_reachable(self) -> bool:
+        """Whether the server answers within five seconds. Those who ask meanwhile share the answer."""
+        if self._health is None or self._health.done():
+            loop = asyncio.get_running_loop()
+            self._health = loop.run_in_executor(self._health_thread, self._answers)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._health), _HEALTH_TIMEOUT_S)
+        except TimeoutError:
+            return False
+
+    def _answers(self) -> bool:
+        try:
+            self._client.columns()
+        except ArgusClientError:
+            return False
+        return True

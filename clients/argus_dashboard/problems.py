@@ -1,0 +1,134 @@
+"""What can go wrong, as application/problem+json (RFC 9457): ONE table from the client's errors."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from argus_client import (
+    ArgusClientError,
+    BrokenExport,
+    EventsMissed,
+    InvalidRequest,
+    LimitExceeded,
+    NotAllowed,
+    ResumeRefused,
+    ServerError,
+    ServerUnavailable,
+)
+
+_URN = "urn:argus-export:problem:"
+INTERNAL_TEXT = "internal error; the dashboard's log has more under this request id"
+
+
+@dataclass(frozen=True)
+class BadParameter:
+    """One parameter that does not fit: the value that was given, what is wrong with it, what is allowed."""
+
+    parameter: str
+    value: str | None
+    detail: str
+    allowed: str
+
+
+class Problem(Exception):
+    """An answer that is an error.
+
+    kind: the end of the problem's type URI, lower case with hyphens.
+    retry_after_s: when to come again; goes out as Retry-After in whole seconds, 1 or more.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        kind: str,
+        detail: str,
+        *,
+        errors: Iterable[BadParameter] = (),
+        retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: str,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+        self._members = members
+        if retry_after_s is not None:
+            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
+
+    def to_response(self) -> JSONResponse:
+        content: dict[str, Any] = {
+            "type": _URN + self.kind,
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.detail,
+            "errors": [vars(error) for error in self.errors],
+            **self._members,
+        }
+        return JSONResponse(content, self.status, headers=self.headers, media_type="application/problem+json")
+
+
+def bad_parameters(errors: Iterable[BadParameter]) -> Problem:
+    """400, which names every parameter that does not fit."""
+    errors = tuple(errors)
+    told = "; ".join(f"{error.parameter}: {error.detail}" for error in errors)
+    return Problem(HTTPStatus.BAD_REQUEST, "invalid-request", told, errors=errors)
+
+
+def limit_reached(limit: str, value: int, of_what: str, retry_after_s: float) -> Problem:
+    """429: as much as the limit of that name allows is under way."""
+    detail = f"{limit}: the limit of {value} {of_what} is reached; try again later"
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", detail, retry_after_s=retry_after_s)
+
+
+# The first row that fits an error tells it. Seconds are for Retry-After where the server names none.
+_TABLE: tuple[tuple[type[ArgusClientError], HTTPStatus, str, float | None], ...] = (
+    (InvalidRequest, HTTPStatus.BAD_REQUEST, "invalid-request", None),
+    (NotAllowed, HTTPStatus.FORBIDDEN, "not-allowed", None),
+    (ServerUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "server-unavailable", 5.0),
+    (LimitExceeded, HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", 5.0),
+    (ResumeRefused, HTTPStatus.CONFLICT, "resume-refused", None),
+    (EventsMissed, HTTPStatus.GONE, "events-missed", None),
+    (BrokenExport, HTTPStatus.BAD_GATEWAY, "broken-export", None),
+    (ServerError, HTTPStatus.BAD_GATEWAY, "server-error", None),
+)
+
+
+def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> Problem | None:
+    """How an error of the client's is told; None for one that no request should lead to.
+
+    errors: the error's violations, in the words of the request.
+    """
+    told = tuple(errors)
+    for kind, status, name, default_retry_s in _TABLE:
+        if isinstance(error, kind):
+            retry_after_s = getattr(error, "retry_after_s", None)
+            return Problem(
+                status,
+                name,
+                "; ".join(f"{e.parameter}: {e.detail}" for e in told) or str(error),
+                errors=told,
+                retry_after_s=default_retry_s if retry_after_s is None else retry_after_s,
+            )
+    return None
+
+
+def problem_of_status(status: int, request: Request, headers: Mapping[str, str] | None) -> Problem:
+    """How an answer is told that is nothing but a status."""
+    match HTTPStatus(status):
+        case HTTPStatus.NOT_FOUND:
+            detail = f"there is nothing at {request.url.path}"
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = (headers or {}).get("Allow", "")
+            detail = f"{request.method} is not allowed at {request.url.path}; allowed: {allowed}"
+        case other:
+            detail = other.phrase
+    kind = HTTPStatus(status).phrase.lower().replace(" ", "-")
+    return Problem(HTTPStatus(status), kind, detail, headers=headers)
