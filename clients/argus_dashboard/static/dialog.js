@@ -128,9 +128,9 @@ class ExportDialog {
 }
 
 function tellSize({ totalEvents, estimatedCsvBytes, estimatedJsonBytes }, format, isGzip) {
-  if (!totalEvents) return 'so the file will have none';
-  const isCompressed = format === 'parquet' || isGzip;
-  const bytes = format === 'csv' || format === 'parquet' ? estimatedCsvBytes : estimatedJsonBytes;
-  if (format === 'parquet') return `about ${showBytes(bytes)} as CSV, less as Parquet`;
-  return `about ${showBytes(bytes)}${isCompressed ? ' before gzip' : ''}`;
+  if (!totalEvents) return 'so the file will be empty';
+  // How far it compresses is not known beforehand.
+  if (format === 'parquet') return `about ${showBytes(estimatedCsvBytes)} before Parquet compresses them`;
+  const bytes = format === 'csv' ? estimatedCsvBytes : estimatedJsonBytes;
+  return `about ${showBytes(bytes)}${isGzip ? ' before gzip' : ''}`;
 }

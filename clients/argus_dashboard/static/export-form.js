@@ -65,10 +65,9 @@ export class ExportForm {
   tell(errors) {
     const fields = { from: this.from, to: this.to };
     const others = [];
-    for (const { parameter, value, allowed } of errors) {
-      const text = `${value === null ? '' : `“${value}” `}is not allowed; allowed: ${allowed}`;
-      if (fields[parameter]) say(fields[parameter], text);
-      else others.push(`${parameter}: ${text}`);
+    for (const { parameter, detail } of errors) {
+      if (fields[parameter]) say(fields[parameter], detail);
+      else others.push(`${parameter}: ${detail}`);
     }
     return others.join('\n');
   }
