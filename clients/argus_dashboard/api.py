@@ -17,7 +17,7 @@ NO_PARAMETERS: tuple[Parameter, ...] = ()
 
 
 async def columns(request: Request) -> Response:
-    """GET /api/columns: the columns and the event types that there are."""
+    """GET /api/columns: the columns and the event types that there are, and the server that has them."""
     parse_query(request.scope["query_string"], NO_PARAMETERS)
     gateway: Gateway = request.app.state.gateway
     found = await gateway.call(lambda client: client.columns())
@@ -28,6 +28,8 @@ async def columns(request: Request) -> Response:
             "eventTypes": [
                 {"name": name, "shortName": name.removeprefix("VIRTUAL_THREAD_")} for name in EVENT_TYPE_CODES
             ],
+            # For the command lines that the page offers.
+            "server": gateway.config.server,
         },
     )
 
