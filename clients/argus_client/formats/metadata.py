@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from argus_client.grouping import format_group_key, format_measure
 from argus_grpc.v1.event_pb2 import EventType
 from argus_grpc.v1.export_pb2 import Column, ColumnType, ExportHeader, Order, PlanExportResponse
 from argus_grpc.v1.query_pb2 import EventQuery
@@ -50,25 +51,30 @@ def export_metadata(header: ExportHeader) -> dict[str, Any]:
         "exportedAt": header.exported_at.ToJsonString(),
         "query": query_metadata(header.query),
         "totalEvents": header.total_events,
-        "exportId": header.export_id,
-        "watermark": header.watermark,
-        "order": Order.Name(header.order).removeprefix("ORDER_").lower(),
-        "columns": [column.name for column in header.columns],
     }
+    if header.HasField("aggregation"):
+        described["groupBy"] = [format_group_key(key) for key in header.aggregation.group_by]
+        described["measures"] = [format_measure(measure) for measure in header.aggregation.measures]
+        described["totalGroups"] = header.aggregation.total_groups
+    described["exportId"] = header.export_id
+    described["watermark"] = header.watermark
+    if not header.HasField("aggregation"):
+        described["order"] = Order.Name(header.order).removeprefix("ORDER_").lower()
+    described["columns"] = [column.name for column in header.columns]
     if header.redacted_columns:
         described["redactedColumns"] = list(header.redacted_columns)
     return described
 
 
-def metadata_lines(header: ExportHeader) -> Iterable[str]:
-    """The export as `key: value` lines without their ends, for CSV's comments.
+def metadata_fields(header: ExportHeader) -> Iterable[tuple[str, str]]:
+    """The export as keys in snake case and values in a line of text each.
 
-    Keys are in snake case. Numbers, times and names stand as they are, lists of them with commas;
-    text of the user's is a JSON string or list. What is not set is left out.
+    Numbers, times and names stand as they are, lists of them with commas; text of the user's is a JSON
+    string or list. What is not set is left out.
     """
     metadata = export_metadata(header)
     query = metadata.pop("query")
-    lines: Mapping[str, Any] = {
+    fields: Mapping[str, Any] = {
         "export_id": metadata["exportId"],
         "exported_at": metadata["exportedAt"],
         "from": query["from"],
@@ -81,16 +87,24 @@ def metadata_lines(header: ExportHeader) -> Iterable[str]:
         "min_duration_ns": query.get("minDurationNs"),
         "max_duration_ns": query.get("maxDurationNs"),
         "after_sequence": query.get("afterSequence"),
-        "order": metadata["order"],
+        "group_by": metadata.get("groupBy") or None,
+        "measures": metadata.get("measures"),
+        "order": metadata.get("order"),
         "columns": metadata["columns"],
         "redacted_columns": metadata.get("redactedColumns"),
         "watermark": metadata["watermark"],
         "total_events": metadata["totalEvents"],
+        "total_groups": metadata.get("totalGroups"),
     }
-    for key, value in lines.items():
+    for key, value in fields.items():
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield f"{key}: {_LINE_BREAK.sub(_escape, text)}"
+            yield key, _LINE_BREAK.sub(_escape, text)
+
+
+def metadata_lines(header: ExportHeader) -> Iterable[str]:
+    """The export as `key: value` lines without their ends, for CSV's comments."""
+    return (f"{key}: {value}" for key, value in metadata_fields(header))
 
 
 def _escape(found: re.Match[str]) -> str:
