@@ -1,0 +1,89 @@
+// How long things took: exact counts on a log scale, and exact percentiles by type.
+
+import { getJson } from './api.js';
+import { axis, draw } from './charts.js';
+import { durationEdges } from './buckets.js';
+import { dataTable, element } from './dom.js';
+import { colorOf, showCount, showDuration, showEvents } from './format.js';
+import { setState, shortType } from './state.js';
+import { formatDuration } from './time.js';
+
+const MEASURES = ['count', 'p50DurationNs', 'p90DurationNs', 'p99DurationNs', 'maxDurationNs'];
+
+/** The counts of each bar; types: the figures' rows, which have the least and the greatest duration. */
+export async function loadDurations(params, types, { signal }) {
+  const timed = types.filter((row) => row.maxDurationNs !== undefined);
+  if (!timed.length) return { timed, edges: [], counts: [] };
+  const least = Math.min(...timed.map((row) => row.minDurationNs));
+  const most = Math.max(...timed.map((row) => row.maxDurationNs));
+  const edges = durationEdges(least, most);
+  const countBetween = async (start, end) => {
+    const bounded = new URLSearchParams(params);
+    // Never wider than the filters: the outermost bars end where the durations do.
+    bounded.set('min_duration', `${Math.max(start, least)}ns`);
+    bounded.set('max_duration', `${Math.min(end - 1, most)}ns`);
+    bounded.set('by', 'event_type');
+    bounded.set('measure', 'count');
+    return (await getJson('/api/aggregate', bounded, { signal })).events;
+  };
+  const counts = await Promise.all(edges.slice(1).map((end, index) => countBetween(edges[index], end)));
+  return { timed, edges, counts };
+}
+
+/** Draws what loadDurations() gave. */
+export async function showDurations(panel, { timed, edges, counts }) {
+  if (!timed.length) return panel.empty('No event here has a duration.');
+  const total = counts.flat().reduce((sum, row) => sum + row.count, 0);
+  const traces = timed.map(({ eventType }) => ({
+    type: 'bar',
+    name: shortType(eventType),
+    x: counts.map((_, index) => index + 0.5),
+    y: counts.map((rows) => rows.find((row) => row.eventType === eventType)?.count ?? 0),
+    text: counts.map((_, index) => `${showDuration(edges[index])} to ${showDuration(edges[index + 1])}`),
+    textposition: 'none',
+    marker: { color: colorOf(shortType(eventType)), line: { width: 0 } },
+    hovertemplate: '%{text}: %{y:,}<extra>%{fullData.name}</extra>',
+  }));
+  const chart = await draw(
+    panel.body,
+    traces,
+    {
+      barmode: 'stack',
+      bargap: 0.06,
+      dragmode: 'zoom',
+      xaxis: axis({ fixedrange: false, range: [0, counts.length], tickvals: edges.map((_, index) => index), ticktext: edges.map(showDuration), title: 'Duration (log scale)' }),
+      yaxis: axis({ title: 'Events', tickformat: '~s' }),
+    },
+    'Durations: how many events in each range of a log scale, by type',
+  );
+  chart.edges = edges;
+  if (!panel.body.querySelector('table')) chart.on('plotly_relayout', (change) => zoomTo(chart.edges, change));
+  panel.body.querySelector('table')?.remove();
+  panel.body.append(percentiles(timed));
+  panel.ready(`${showEvents(total)} with a duration. Drag over the chart to filter by duration.`, () => ({
+    headings: ['From', 'Below', ...timed.map((row) => shortType(row.eventType))],
+    rows: counts.map((_, index) => [showDuration(edges[index]), showDuration(edges[index + 1]), ...traces.map((trace) => showCount(trace.y[index]))]),
+    numbers: [0, 1, ...timed.map((_, index) => index + 2)],
+  }));
+  return undefined;
+}
+
+function percentiles(timed) {
+  const rows = timed.map((row) => [shortType(row.eventType), showCount(row.count), ...MEASURES.slice(1).map((key) => showDuration(row[key]))]);
+  const table = dataTable('Durations by type', ['Type', 'Events', 'p50', 'p90', 'p99', 'Max'], rows, [1, 2, 3, 4, 5]);
+  table.classList.add('percentiles');
+  table.querySelectorAll('tbody th').forEach((cell, index) => {
+    const swatch = element('span', { className: 'swatch' });
+    swatch.style.background = colorOf(shortType(timed[index].eventType));
+    cell.prepend(swatch);
+  });
+  return table;
+}
+
+function zoomTo(edges, change) {
+  const [low, high] = [change['xaxis.range[0]'], change['xaxis.range[1]']];
+  if (low === undefined || high === undefined) return;
+  const at = (index) => edges[Math.max(Math.min(index, edges.length - 1), 0)];
+  const [least, below] = [at(Math.floor(low)), at(Math.ceil(high))];
+  setState({ minDuration: formatDuration(BigInt(least)), maxDuration: formatDuration(BigInt(below - 1)) });
+}
