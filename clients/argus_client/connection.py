@@ -36,6 +36,8 @@ _CHANNEL_OPTIONS = (
     # While the channel waits, calls fail without a try; how long to wait is the retry rule's to say.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A connection of its own: on a shared one a stream that is not read would hold up the others.
+    ("grpc.use_local_subchannel_pool", 1),
 )
 
 _Request_contra = TypeVar("_Request_contra", contravariant=True)

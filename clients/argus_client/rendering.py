@@ -1,17 +1,15 @@
 """An export as the bytes of a file, before compression."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from argus_client.compression import Compression
 from argus_client.errors import BrokenExport
 from argus_client.formats import CsvRenderer, Renderer, RenderOptions, make_renderer
-
-if TYPE_CHECKING:
-    from argus_client.export import Export
+from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
 
 DEFAULT_FORMAT = "csv"
 
@@ -29,8 +27,18 @@ class FileForm:
         return {"format": self.format, "compression": self.compression, **asdict(self.options)}
 
 
+class ReadExport(Protocol):
+    """What rendering needs of an export."""
+
+    @property
+    def header(self) -> ExportHeader: ...
+    @property
+    def summary(self) -> ExportSummary: ...
+    def read(self) -> Iterator[pa.RecordBatch | None]: ...
+
+
 def render_export(
-    export: "Export",
+    export: ReadExport,
     form: FileForm,
     write: Callable[[bytes | pa.Buffer], None],
     *,

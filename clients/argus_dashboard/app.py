@@ -10,12 +10,14 @@ from starlette.routing import Mount, Route
 from argus_client import ArgusClientError
 from argus_dashboard import api, pages
 from argus_dashboard.config import Config
+from argus_dashboard.export import ExportEndpoint
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.middleware import CheckedHost, Guarded
 from argus_dashboard.problems import Problem, problem_of, problem_of_status
 
 ROUTES = (
     Route("/", pages.index),
+    Route("/export", ExportEndpoint(), methods=["GET"]),
     Route("/api/columns", api.columns),
     Route("/api/plan", api.plan),
     Route("/healthz", api.healthz),

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from argus_client import EventsMissed, InvalidRequest, Violation
 from argus_client.query import tell_violations
-from argus_dashboard.problems import BadParameter, bad_parameters, problem_of
+from argus_dashboard.problems import BadParameter, Problem, bad_parameters, problem_of
 
 _MAX_SHOWN_CHARS = 200
 _FIELD = re.compile(r"(?P<path>[a-z_.]+?)(?:\[(?P<place>\d+)\])?(?:\.seconds|\.nanos)?$")
@@ -100,6 +100,10 @@ class Values:
         if len(given) > 1:
             message = f"{' and '.join(given)} cannot be given together; allowed: one of them"
             raise bad_parameters(_told(name, self._given[name], message) for name in given[1:])
+
+    def refused(self, name: str, message: str) -> Problem:
+        """400 for a value that does not go with the others; the message is as one of `parse`."""
+        return bad_parameters([_told(name, self._given.get(name, []), message)])
 
     @contextmanager
     def naming_violations(self) -> Iterator[None]:

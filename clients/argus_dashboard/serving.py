@@ -15,17 +15,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from argus_dashboard.app import make_app
 from argus_dashboard.config import Config
-
-RESET = "argus.reset"
-"""The key of a request's scope["extensions"] under which a function drops the connection at once."""
+from argus_dashboard.streaming import RESET
 
 
 class _Connection(H11Protocol):
-    """A connection that a request may reset.
-
-    An answer that breaks off is told from a whole one by its missing last chunk (RFC 9112, section 8).
-    To HTTP/1.0, which has no chunks, the connection's end is the answer's, unless it is reset.
-    """
+    """A connection that a request may reset."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

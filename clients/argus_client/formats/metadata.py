@@ -60,15 +60,15 @@ def export_metadata(header: ExportHeader) -> dict[str, Any]:
     return described
 
 
-def metadata_lines(header: ExportHeader) -> Iterable[str]:
-    """The export as `key: value` lines without their ends, for CSV's comments.
+def metadata_fields(header: ExportHeader) -> Iterable[tuple[str, str]]:
+    """The export as keys in snake case and values in a line of text each.
 
-    Keys are in snake case. Numbers, times and names stand as they are, lists of them with commas;
-    text of the user's is a JSON string or list. What is not set is left out.
+    Numbers, times and names stand as they are, lists of them with commas; text of the user's is a JSON
+    string or list. What is not set is left out.
     """
     metadata = export_metadata(header)
     query = metadata.pop("query")
-    lines: Mapping[str, Any] = {
+    fields: Mapping[str, Any] = {
         "export_id": metadata["exportId"],
         "exported_at": metadata["exportedAt"],
         "from": query["from"],
@@ -87,10 +87,15 @@ def metadata_lines(header: ExportHeader) -> Iterable[str]:
         "watermark": metadata["watermark"],
         "total_events": metadata["totalEvents"],
     }
-    for key, value in lines.items():
+    for key, value in fields.items():
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield f"{key}: {_LINE_BREAK.sub(_escape, text)}"
+            yield key, _LINE_BREAK.sub(_escape, text)
+
+
+def metadata_lines(header: ExportHeader) -> Iterable[str]:
+    """The export as `key: value` lines without their ends, for CSV's comments."""
+    return (f"{key}: {value}" for key, value in metadata_fields(header))
 
 
 def _escape(found: re.Match[str]) -> str:
