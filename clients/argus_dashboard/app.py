@@ -14,12 +14,14 @@ from argus_dashboard.export import ExportEndpoint
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.middleware import CheckedHost, Guarded
 from argus_dashboard.problems import Problem, problem_of, problem_of_status
+from argus_dashboard.watched import watched_export
 
 ROUTES = (
     Route("/", pages.index),
     Route("/export", ExportEndpoint(), methods=["GET"]),
     Route("/api/columns", api.columns),
     Route("/api/plan", api.plan),
+    Route("/api/exports/{id}", watched_export),
     Route("/healthz", api.healthz),
     Route("/static/plotly.min.js", pages.plotly),
     Mount("/static", pages.STATIC),

@@ -54,6 +54,8 @@ class Download:
         self._has_put = False
         self.events = 0
         """How many have been rendered."""
+        self.size_bytes = 0
+        """How many bytes of the file have been made, before the coding."""
         # A client of its own, so a connection of its own: one that is not read holds up no other.
         self._client = ExportClient(server, retry_for_s=retry_for_s)
         self._export = self._client.export(
@@ -70,6 +72,11 @@ class Download:
             "completeness": "TRUNCATED" if remaining else "COMPLETE",
             "rows_remaining": str(remaining),
         }
+
+    @property
+    def total_events(self) -> int:
+        """How many the export has; there once the first chunk is."""
+        return self._limited.header.total_events
 
     def close(self) -> None:
         """Calls the export off, also at the server; `run` then ends."""
@@ -113,6 +120,7 @@ class Download:
         self._on_retry(attempt, wait_s, error)
 
     def _add(self, data: bytes | memoryview) -> None:
+        self.size_bytes += len(data)
         self._add_coded(data if self._coder is None else self._coder.compress(data))
 
     def _add_coded(self, data: Chunk) -> None:

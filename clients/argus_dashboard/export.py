@@ -22,6 +22,7 @@ from argus_dashboard.negotiation import ContentCoding, content_coding
 from argus_dashboard.parameters import Parameter, Values, choice, flag, parse_query, whole_number
 from argus_dashboard.query_parameters import COLUMNS_PARAMETER, QUERY_PARAMETERS, event_query
 from argus_dashboard.streaming import StreamedAnswer, unless_gone
+from argus_dashboard.watched import DOWNLOAD_ID_PARAMETER, Watched
 
 MEDIA_TYPES: Mapping[str, str] = {
     "csv": "text/csv; charset=utf-8",
@@ -87,6 +88,7 @@ EXPORT_PARAMETERS = (
         "Accept-Encoding takes gzip.",
         default="none",
     ),
+    DOWNLOAD_ID_PARAMETER,
 )
 
 # Only text of the user's has any, which is JSON: there the escapes mean the same.
@@ -107,9 +109,14 @@ class ExportEndpoint:
         is_compressed = export_request.form.compression != "none"
         coding = "identity" if is_compressed else content_coding(request.headers.getlist("accept-encoding"))
         headers = _headers(values, export_request.form, coding)
-        with gateway.downloads.take(), values.naming_violations():
+        with (
+            gateway.watched.watching(values["download_id"]) as watched,
+            gateway.downloads.take(),
+            values.naming_violations(),
+        ):
             answer = StreamedAnswer(scope, send, gateway.config.stall_timeout_s)
-            await unless_gone(receive, _download(gateway, request, export_request, coding, headers, answer))
+            work = _download(gateway, request, export_request, coding, headers, answer, watched)
+            await unless_gone(receive, work)
 
 
 async def _download(
@@ -119,6 +126,7 @@ async def _download(
     coding: ContentCoding,
     headers: dict[str, str],
     answer: StreamedAnswer,
+    watched: Watched,
 ) -> None:
     handover = Handover()
     download = Download(
@@ -135,10 +143,12 @@ async def _download(
     try:
         with handover.produced_by(gateway.download_threads, produce, download.close) as chunks:
             first = await anext(chunks)
+            watched.begin(download)
             await answer.begin(headers | _metadata_headers(download))
             await answer.send_chunk(first)
             await answer.send(chunks)
             await answer.end()
+        watched.complete()
         outcome = "whole"
     except Exception as error:
         outcome = "the reader stalled" if isinstance(error, TimeoutError) else str(error)
