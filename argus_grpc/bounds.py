@@ -68,8 +68,11 @@ class WindowSize:
             self._rows = max(1, min(rows_that_fit, grown, MAX_WINDOW_ROWS))
 
 
-def slice_by_bytes(window: OrderedWindow, rows: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The window's first rows in slices of about max_bytes, under MAX_BATCH_BYTES or of one event."""
+def slice_by_bytes(
+    window: OrderedWindow | pa.RecordBatch, rows: int, max_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """The window's first rows, at least one, in slices of about max_bytes, under MAX_BATCH_BYTES or of one
+    event."""
     step = max(1, window.num_rows * max_bytes // _size_bytes(window))
     for start in range(0, rows, step):
         part = window.slice(start, min(step, rows - start))

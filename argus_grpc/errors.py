@@ -66,6 +66,25 @@ class StoreFull(Exhausted):
         super().__init__("disk_space", description, retry_after_s=5.0)
 
 
+class TooLarge(ArgusError):
+    """An answer needs more of something than there is for it, now and later."""
+
+    def __init__(self, what: str, description: str) -> None:
+        super().__init__(f"{what}: {description}")
+        self.what = what
+
+
+class SumOverflow(ArgusError):
+    """A sum of integers is beyond 64 bits."""
+
+    def __init__(self, field: str, column: str) -> None:
+        self.field = field
+        self.description = (
+            f"the sum of {column} is beyond 64 bits in some group; group by more, or narrow the query"
+        )
+        super().__init__(f"{field}: {self.description}")
+
+
 class Cancelled(ArgusError):
     """The caller has gone, or asked to stop."""
 

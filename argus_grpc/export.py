@@ -79,7 +79,7 @@ class Export:
         self._store = store
         self._last = follows.end if follows else None
         self._resumed = (
-            tokens.check(resume_token, request.digest, store.store_id, now_s=int(time.time()))
+            tokens.check(resume_token, ExportPosition, request.digest, store.store_id, now_s=int(time.time()))
             if resume_token
             else None
         )

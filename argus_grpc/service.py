@@ -1,22 +1,25 @@
 """The two services: proto ↔ domain, in the order of the protos. No SQL, no status codes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from argus_grpc.aggregate import Aggregate, AggregateRequest
 from argus_grpc.bounds import MemoryBudget
-from argus_grpc.columns import COLUMNS, choose_columns
-from argus_grpc.encode import encode_batch
+from argus_grpc.columns import COLUMNS, Column, choose_columns
+from argus_grpc.encode import encode_batch, encode_groups
 from argus_grpc.errors import Cancelled, InvalidField
 from argus_grpc.export import Batch, Export, ExportRequest
-from argus_grpc.follow import Exporter, Reached
+from argus_grpc.follow import HEARTBEAT_S, Exporter, Reached
+from argus_grpc.grouping import choose_grouping
 from argus_grpc.ingest import Admission, ingest
 from argus_grpc.plan import plan_export
 from argus_grpc.query import check_query
 from argus_grpc.store import DuckDbStore
 from argus_grpc.tokens import TokenMaker
+from argus_grpc.v1.aggregate_pb2 import Aggregation
 from argus_grpc.v1.export_pb2 import (
     Encoding,
     ExportHeader,
@@ -27,12 +30,15 @@ from argus_grpc.v1.export_pb2 import (
     PlanExportRequest,
     PlanExportResponse,
     Progress,
+    StreamAggregatesRequest,
+    StreamAggregatesResponse,
     StreamEventsRequest,
     StreamEventsResponse,
 )
 from argus_grpc.v1.export_pb2_grpc import ExportServiceServicer
 from argus_grpc.v1.ingest_pb2 import IngestEventsResponse
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceServicer
+from argus_grpc.v1.query_pb2 import EventQuery
 from argus_grpc.version import VERSION
 
 DEFAULT_BATCH_BYTES = 1024 * 1024
@@ -82,6 +88,24 @@ class ExportService(ExportServiceServicer):
                 return
         yield from map(encode, exporter.follow(export))
 
+    def StreamAggregates(  # type: ignore[override]
+        self, request: StreamAggregatesRequest, context: grpc.ServicerContext
+    ) -> Iterator[StreamAggregatesResponse | bytes]:
+        aggregate_request = _to_aggregate_request(request)
+        with Aggregate(aggregate_request, self._store, self._tokens, request.resume_token) as aggregate:
+            if not context.add_callback(aggregate.cancel):
+                raise Cancelled
+            for _ in aggregate.begin(HEARTBEAT_S):
+                yield StreamAggregatesResponse(progress=Progress(watermark=aggregate.watermark))
+            header = _to_groups_header(aggregate, aggregate_request)
+            yield StreamAggregatesResponse(header=header)
+            columns = aggregate_request.grouping.columns
+            for batch in aggregate.batches():
+                yield encode_groups(
+                    batch.groups, columns, request.encoding, batch.first_row, batch.resume_token
+                )
+            yield StreamAggregatesResponse(summary=_to_summary(aggregate))
+
 
 class IngestService(IngestServiceServicer):
     def __init__(self, store: DuckDbStore, admission: Admission) -> None:
@@ -110,38 +134,72 @@ def _receive(request: Iterator[bytes]) -> bytes:
 
 def _to_export_request(request: StreamEventsRequest) -> ExportRequest:
     check_query(request.query)
-    if request.encoding not in Encoding.values():
-        raise InvalidField("encoding", request.encoding, ", ".join(Encoding.keys()))
+    _check_encoding_and_limit(request)
     if request.order not in Order.values():
         raise InvalidField("order", request.order, ", ".join(Order.keys()))
-    if request.limit < 0:
-        raise InvalidField("limit", request.limit, "0 (no limit) or more")
     if request.limit and request.follow:
         raise InvalidField("limit", request.limit, "0 (no limit) where follow is set")
-    max_batch_bytes = request.max_batch_bytes or DEFAULT_BATCH_BYTES
-    if max_batch_bytes not in BATCH_BYTES_ALLOWED:
-        allowed = (
-            f"{BATCH_BYTES_ALLOWED.start} to {BATCH_BYTES_ALLOWED.stop - 1}, or 0 for {DEFAULT_BATCH_BYTES}"
-        )
-        raise InvalidField("max_batch_bytes", max_batch_bytes, allowed)
     return ExportRequest(
         query=request.query,
         columns=choose_columns(request.columns),
         order=request.order or Order.ORDER_TIME,
         max_rows=request.limit or None,
-        max_batch_bytes=max_batch_bytes,
+        max_batch_bytes=_to_max_batch_bytes(request.max_batch_bytes),
     )
 
 
+def _to_aggregate_request(request: StreamAggregatesRequest) -> AggregateRequest:
+    check_query(request.query)
+    _check_encoding_and_limit(request)
+    return AggregateRequest(
+        query=request.query,
+        grouping=choose_grouping(request.group_by, request.measures),
+        max_rows=request.limit or None,
+        max_batch_bytes=_to_max_batch_bytes(request.max_batch_bytes),
+    )
+
+
+def _check_encoding_and_limit(request: StreamEventsRequest | StreamAggregatesRequest) -> None:
+    if request.encoding not in Encoding.values():
+        raise InvalidField("encoding", request.encoding, ", ".join(Encoding.keys()))
+    if request.limit < 0:
+        raise InvalidField("limit", request.limit, "0 (no limit) or more")
+
+
+def _to_max_batch_bytes(max_batch_bytes: int) -> int:
+    max_batch_bytes = max_batch_bytes or DEFAULT_BATCH_BYTES
+    if max_batch_bytes not in BATCH_BYTES_ALLOWED:
+        allowed = (
+            f"{BATCH_BYTES_ALLOWED.start} to {BATCH_BYTES_ALLOWED.stop - 1}, or 0 for {DEFAULT_BATCH_BYTES}"
+        )
+        raise InvalidField("max_batch_bytes", max_batch_bytes, allowed)
+    return max_batch_bytes
+
+
 def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
+    header = _header(export, request.query, request.columns)
+    header.order = request.order
+    header.total_events = export.total_rows
+    return header
+
+
+def _to_groups_header(aggregate: Aggregate, request: AggregateRequest) -> ExportHeader:
+    grouping = request.grouping
+    header = _header(aggregate, request.query, grouping.columns)
+    header.total_events = aggregate.total_events
+    header.aggregation.CopyFrom(
+        Aggregation(group_by=grouping.group_by, measures=grouping.measures, total_groups=aggregate.total_rows)
+    )
+    return header
+
+
+def _header(export: Export | Aggregate, query: EventQuery, columns: Iterable[Column]) -> ExportHeader:
     return ExportHeader(
         export_id=export.export_id,
         exported_at=_to_timestamp(export.exported_at_ns),
-        query=request.query,
-        columns=[column.to_message() for column in request.columns],
-        order=request.order,
+        query=query,
+        columns=[column.to_message() for column in columns],
         watermark=export.watermark,
-        total_events=export.total_rows,
         first_row=export.first_row,
         resume_token=export.resume_token(),
         server_version=VERSION,
@@ -157,7 +215,7 @@ def _encode(encoding: "Encoding.ValueType", part: Batch | Reached) -> StreamEven
     return StreamEventsResponse(progress=progress)
 
 
-def _to_summary(export: Export) -> ExportSummary:
+def _to_summary(export: Export | Aggregate) -> ExportSummary:
     summary = ExportSummary(
         completeness=ExportSummary.COMPLETENESS_COMPLETE,
         total_rows=export.rows_sent,

@@ -27,10 +27,9 @@ def _no_details(_: errors.ArgusError) -> list[Message]:
 
 
 def _bad_field(error: errors.ArgusError) -> list[Message]:
-    assert isinstance(error, errors.InvalidField)
-    violation = BadRequest.FieldViolation(
-        field=error.field, description=error.description, reason="INVALID_FIELD"
-    )
+    assert isinstance(error, errors.InvalidField | errors.SumOverflow)
+    reason = _TABLE[type(error)][1]
+    violation = BadRequest.FieldViolation(field=error.field, description=error.description, reason=reason)
     return [BadRequest(field_violations=[violation])]
 
 
@@ -49,12 +48,16 @@ def _precondition(type_: str, subject: str) -> Callable[[errors.ArgusError], lis
     return details
 
 
+def _quota(error: errors.ArgusError) -> list[Message]:
+    assert isinstance(error, errors.Exhausted | errors.TooLarge)
+    return [QuotaFailure(violations=[QuotaFailure.Violation(subject=error.what, description=str(error))])]
+
+
 def _exhausted(error: errors.ArgusError) -> list[Message]:
     assert isinstance(error, errors.Exhausted)
-    violation = QuotaFailure.Violation(subject=error.what, description=str(error))
     retry_delay = Duration()
     retry_delay.FromMilliseconds(round(error.retry_after_s * 1000))
-    return [QuotaFailure(violations=[violation]), RetryInfo(retry_delay=retry_delay)]
+    return [*_quota(error), RetryInfo(retry_delay=retry_delay)]
 
 
 _Row = tuple["Code.ValueType", str, Callable[[errors.ArgusError], list[Message]]]
@@ -79,6 +82,8 @@ _TABLE: Mapping[type[errors.ArgusError], _Row] = {
     ),
     errors.LimitReached: (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED", _exhausted),
     errors.StoreFull: (Code.RESOURCE_EXHAUSTED, "STORE_FULL", _exhausted),
+    errors.TooLarge: (Code.RESOURCE_EXHAUSTED, "TOO_LARGE", _quota),
+    errors.SumOverflow: (Code.OUT_OF_RANGE, "SUM_OVERFLOW", _bad_field),
     errors.Cancelled: (Code.CANCELLED, "CANCELLED", _no_details),
     errors.StoreUnavailable: (Code.UNAVAILABLE, "STORE_UNAVAILABLE", _no_details),
 }

@@ -10,16 +10,19 @@ import hashlib
 import hmac
 import json
 from dataclasses import astuple, dataclass
+from typing import ClassVar, TypeVar
 
 from argus_grpc.errors import InvalidToken, TokenExpired
 
-_FORMAT = b"\x01"
 _MAC_BYTES = 16
 
 
 @dataclass(frozen=True)
 class ExportPosition:
     """Where an export stands: all that is needed to go on with exactly the rest."""
+
+    FORMAT: ClassVar[bytes] = b"\x01"
+    BOUND_TO: ClassVar[str] = "query, columns and order"
 
     export_id: str
     exported_at_ns: int
@@ -38,6 +41,27 @@ class ExportPosition:
     order of arrival, and rows are those since the first export began."""
 
 
+@dataclass(frozen=True)
+class GroupsPosition:
+    """Where an export of groups stands. They are in order, so how many were sent is the place."""
+
+    FORMAT: ClassVar[bytes] = b"\x02"
+    BOUND_TO: ClassVar[str] = "query, group_by and measures"
+
+    export_id: str
+    exported_at_ns: int
+    request_digest: str
+    store_id: str
+    watermark: int
+    matching_events: int
+    """How many events are in the groups."""
+    rows_sent: int
+
+
+_FORMATS = (ExportPosition.FORMAT, GroupsPosition.FORMAT)
+_Position = TypeVar("_Position", ExportPosition, GroupsPosition)
+
+
 class TokenMaker:
     """Makes and checks tokens with one key; every replica of a service is given the same.
 
@@ -48,13 +72,15 @@ class TokenMaker:
         self._key = key
         self._lifetime_s = lifetime_s
 
-    def make(self, position: ExportPosition, now_s: int) -> str:
+    def make(self, position: ExportPosition | GroupsPosition, now_s: int) -> str:
         expires_s = now_s + self._lifetime_s
-        body = _FORMAT + json.dumps([expires_s, *astuple(position)], separators=(",", ":")).encode()
+        body = position.FORMAT + json.dumps([expires_s, *astuple(position)], separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(body + self._mac(body)).rstrip(b"=").decode()
 
-    def check(self, token: str, request_digest: str, store_id: str, now_s: int) -> ExportPosition:
-        """The position of a token of ours for this request and store.
+    def check(
+        self, token: str, kind: type[_Position], request_digest: str, store_id: str, now_s: int
+    ) -> _Position:
+        """The position, of this kind, of a token of ours for this request and store.
 
         Raises InvalidToken if it is not one of ours, or for another request or store, TokenExpired if
         its time is over.
@@ -64,18 +90,19 @@ class TokenMaker:
         except (binascii.Error, ValueError):
             raise InvalidToken("resume_token is not a token of this service") from None
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(body)) or not body.startswith(_FORMAT):
+        if not hmac.compare_digest(mac, self._mac(body)) or body[:1] not in _FORMATS:
             raise InvalidToken("resume_token is not a token of this service")
-        expires_s, *fields = json.loads(body[len(_FORMAT) :])
-        position = ExportPosition(*fields)
+        for_another = f"resume_token is for another request; {kind.BOUND_TO} must be those it was made for"
+        if not body.startswith(kind.FORMAT):
+            raise InvalidToken(for_another)
+        expires_s, *fields = json.loads(body[len(kind.FORMAT) :])
+        position = kind(*fields)
         if now_s >= expires_s:
             raise TokenExpired("resume_token has expired; start the export anew")
         if position.store_id != store_id:
             raise InvalidToken("resume_token is for another store than this server has")
         if position.request_digest != request_digest:
-            raise InvalidToken(
-                "resume_token is for another request; query, columns and order must be those it was made for"
-            )
+            raise InvalidToken(for_another)
         return position
 
     def _mac(self, body: bytes) -> bytes:

@@ -23,6 +23,8 @@ from argus_grpc.v1.export_pb2 import (
     PlanExportRequest,
     PlanExportResponse,
     Progress,
+    StreamAggregatesRequest,
+    StreamAggregatesResponse,
     StreamEventsRequest,
     StreamEventsResponse,
 )
@@ -68,6 +70,11 @@ class ScriptedExports(ExportServiceServicer):
     def PlanExport(  # noqa: N802 - the rpc's name
         self, _request: PlanExportRequest, context: grpc.ServicerContext
     ) -> PlanExportResponse:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not scripted")
+
+    def StreamAggregates(  # noqa: N802 - the rpc's name
+        self, _request: StreamAggregatesRequest, context: grpc.ServicerContext
+    ) -> Iterator[StreamAggregatesResponse]:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "not scripted")
 
     def StreamEvents(  # noqa: N802 - the rpc's name

@@ -1,11 +1,16 @@
-"""Stored events → a StreamEventsResponse, in either encoding."""
+"""Stored events, or groups of them, → a response message, in either encoding."""
+
+from collections.abc import Sequence
 
 import google_crc32c
 import pyarrow as pa
 
+from argus_grpc.columns import Column
 from argus_grpc.encode.arrow import to_arrow_stream, to_wire_types
+from argus_grpc.encode.cells import to_aggregate_rows
 from argus_grpc.encode.rows import to_row_messages
-from argus_grpc.v1.export_pb2 import Encoding, EventBatch, StreamEventsResponse
+from argus_grpc.v1.aggregate_pb2 import AggregateBatch
+from argus_grpc.v1.export_pb2 import Encoding, EventBatch, StreamAggregatesResponse, StreamEventsResponse
 from argus_grpc.wire import WireType
 
 
@@ -14,8 +19,7 @@ def encode_batch(
 ) -> bytes:
     """A StreamEventsResponse with these events as its batch, serialized.
 
-    `events` has columns of the schema as the store gives them. The payload is copied once, where
-    setting it in a message, and that in another, would copy it twice more.
+    `events` has columns of the schema as the store gives them.
     """
     if encoding == Encoding.ENCODING_ARROW:
         field, payload = EventBatch.ARROW_FIELD_NUMBER, to_arrow_stream(to_wire_types(events))
@@ -27,9 +31,41 @@ def encode_batch(
         resume_token=resume_token,
         crc32c=google_crc32c.value(payload),
     )
-    head = batch.SerializeToString() + _prefix(field, len(payload))
-    outer = _prefix(StreamEventsResponse.BATCH_FIELD_NUMBER, len(head) + len(payload))
-    return b"".join((outer, head, payload))
+    return _response(StreamEventsResponse.BATCH_FIELD_NUMBER, batch, field, payload)
+
+
+def encode_groups(
+    groups: pa.RecordBatch,
+    columns: Sequence[Column],
+    encoding: "Encoding.ValueType",
+    first_row: int,
+    resume_token: str,
+) -> bytes:
+    """A StreamAggregatesResponse with these groups as its batch, serialized.
+
+    `groups` has these columns, of their arrow_type.
+    """
+    if encoding == Encoding.ENCODING_ARROW:
+        typed = to_wire_types(groups, {column.name: column for column in columns})
+        field, payload = AggregateBatch.ARROW_FIELD_NUMBER, to_arrow_stream(typed)
+    else:
+        field, payload = AggregateBatch.ROWS_FIELD_NUMBER, to_aggregate_rows(groups, columns)
+    batch = AggregateBatch(
+        first_row=first_row,
+        row_count=groups.num_rows,
+        resume_token=resume_token,
+        crc32c=google_crc32c.value(payload),
+    )
+    return _response(StreamAggregatesResponse.BATCH_FIELD_NUMBER, batch, field, payload)
+
+
+def _response(
+    field: int, batch: EventBatch | AggregateBatch, payload_field: int, payload: bytes | pa.Buffer
+) -> bytes:
+    """A response with the batch and its payload, which is copied once, where setting it in a message, and
+    that in another, would copy it twice more."""
+    head = batch.SerializeToString() + _prefix(payload_field, len(payload))
+    return b"".join((_prefix(field, len(head) + len(payload)), head, payload))
 
 
 def _prefix(field: int, length: int) -> bytes:

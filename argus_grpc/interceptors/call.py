@@ -12,7 +12,8 @@ from argus_grpc.v1 import export_pb2, ingest_pb2
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 # As gRPC names them.
-EXPORT_METHOD = f"/{export_pb2.DESCRIPTOR.services_by_name['ExportService'].full_name}/StreamEvents"
+_EXPORT_SERVICE = export_pb2.DESCRIPTOR.services_by_name["ExportService"].full_name
+EXPORT_METHODS = (f"/{_EXPORT_SERVICE}/StreamEvents", f"/{_EXPORT_SERVICE}/StreamAggregates")
 INGEST_METHOD = f"/{ingest_pb2.DESCRIPTOR.services_by_name['IngestService'].full_name}/IngestEvents"
 
 

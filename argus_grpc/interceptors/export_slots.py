@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import grpc
 
 from argus_grpc.errors import LimitReached
-from argus_grpc.interceptors.call import EXPORT_METHOD, CallInterceptor
+from argus_grpc.interceptors.call import EXPORT_METHODS, CallInterceptor
 
 _RETRY_AFTER_S = 1.0
 
@@ -21,7 +21,7 @@ class ExportSlots(CallInterceptor):
         self._free = threading.Semaphore(max_exports)
 
     def concerns(self, method: str) -> bool:
-        return method == EXPORT_METHOD
+        return method in EXPORT_METHODS
 
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:  # noqa: ARG002

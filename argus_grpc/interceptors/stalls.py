@@ -8,7 +8,7 @@ from typing import Any, cast
 import grpc
 import structlog
 
-from argus_grpc.interceptors.call import EXPORT_METHOD, CallInterceptor
+from argus_grpc.interceptors.call import EXPORT_METHODS, CallInterceptor
 
 _log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class StallGuard(CallInterceptor):
         self._thread.join()
 
     def concerns(self, method: str) -> bool:
-        return method == EXPORT_METHOD
+        return method in EXPORT_METHODS
 
     def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ARG002
         for message in messages:

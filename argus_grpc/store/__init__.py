@@ -4,6 +4,7 @@ from argus_grpc.store.appender import CommitTiming
 from argus_grpc.store.batch_ids import BatchId
 from argus_grpc.store.brought import Appended, Brought
 from argus_grpc.store.duckdb_store import DuckDbStore
+from argus_grpc.store.grouped import Grouped, Totals
 from argus_grpc.store.retention import RetentionLimits
 from argus_grpc.store.selection import CompiledQuery, Extent, Selection
 
@@ -15,6 +16,8 @@ __all__ = [
     "CompiledQuery",
     "DuckDbStore",
     "Extent",
+    "Grouped",
     "RetentionLimits",
     "Selection",
+    "Totals",
 ]

@@ -22,6 +22,7 @@ from argus_grpc.store.brought import Appended, Brought
 from argus_grpc.store.database import Database
 from argus_grpc.store.disk import DiskSpace
 from argus_grpc.store.files import DatabaseFiles, checkpoint_bytes
+from argus_grpc.store.grouped import Grouped
 from argus_grpc.store.newest import Newest
 from argus_grpc.store.removals import Removals
 from argus_grpc.store.retention import Retention, RetentionLimits
@@ -30,6 +31,7 @@ from argus_grpc.store.selection import CompiledQuery, Selection
 from argus_grpc.v1.export_pb2 import Order
 
 READER_THREADS = 4
+GROUPER_THREADS = 2
 DEFAULT_BATCH_ID_LIFETIME_S = 7 * 24 * 3600
 DEFAULT_NEWEST_EVENTS = 65_536
 NO_LIMITS = RetentionLimits()
@@ -73,6 +75,8 @@ class DuckDbStore:
         # All reads run in a few threads: what DuckDB's allocators keep for every thread that ever
         # ran a query came to 5 MB, which a hundred calls would make half a gigabyte.
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+        # A grouping may take minutes; exports do not wait for it.
+        self._groupers = ThreadPoolExecutor(GROUPER_THREADS, thread_name_prefix="grouper")
         removed_through, last = self._database.read(_last_sequences)
         self._removals = Removals(removed_through)
         self._watermark = max(removed_through, last)
@@ -90,6 +94,7 @@ class DuckDbStore:
             self._retention = Retention(
                 limits, self._database, files, self._removals, lambda: self._watermark, clock
             )
+        self._folder = path.parent if path else None
         self._disk = DiskSpace(path.parent, disk_reserve_bytes) if path else None
         self._appender = Appender(
             self._database,
@@ -173,6 +178,12 @@ class DuckDbStore:
         """Opens the events of a compiled expression, those up to the watermark, for reading."""
         return Selection(self._database, self._removals, self._readers, matching, watermark, order)
 
+    def group(self, groups: ir.Table) -> Grouped:
+        """Opens an expression over the events table that groups them, for reading. Its last column counts a
+        group's events."""
+        sql = str(ibis.to_sql(groups, dialect="duckdb"))
+        return Grouped(self._database, self._groupers, sql, self._folder, self._disk)
+
     def random_bytes(self, name: str) -> bytes:
         """32 random bytes kept with the database under a name; made when first asked for."""
         with self._write_lock, self._database.cursor() as connection:
@@ -190,6 +201,7 @@ class DuckDbStore:
         if self._retention:
             self._retention.close()
         self._readers.shutdown()
+        self._groupers.shutdown()
         self._database.close()
 
 

@@ -1,6 +1,5 @@
 """Reading: the events that match one query, counted and read window by window."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from argus_grpc.errors import Cancelled, EventsRemoved
+from argus_grpc.errors import EventsRemoved
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.store.database import Database
+from argus_grpc.store.reads import Reads
 from argus_grpc.store.removals import Removals
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.windows import SEQUENCE_SPAN, cut_windows, position, split_position
@@ -60,16 +60,13 @@ class Selection:
         order: "Order.ValueType",
     ) -> None:
         """Reads in the threads of `readers`."""
-        self._database = database
+        self._reads = Reads(database)
         self._removals = removals
         self._counted_through = 0
         self._readers = readers
         self._matching = matching
         self._watermark = watermark
         self._order = order
-        self._lock = threading.Lock()
-        self._cancelled = False
-        self._running: duckdb.DuckDBPyConnection | None = None
         self._ahead: Future[OrderedWindow | None] | None = None
 
     def __enter__(self) -> Self:
@@ -85,10 +82,7 @@ class Selection:
 
     def cancel(self) -> None:
         """Stops the running read, if any; it and all later ones raise Cancelled."""
-        with self._lock:
-            self._cancelled = True
-            if self._running is not None:
-                self._running.interrupt()
+        self._reads.cancel()
 
     @property
     def removed_through(self) -> int:
@@ -232,25 +226,7 @@ class Selection:
         # sql(), since execute() copies the rows once more in DuckDB 2; values as literals, since bound ones
         # make sql() twenty times slower in DuckDB 1.5.
         sql = select.sql("duckdb")
-
-        def read(cursor: duckdb.DuckDBPyConnection) -> _T:
-            with self._lock:
-                if self._cancelled:
-                    raise Cancelled
-                self._running = cursor
-            try:
-                return fetch(cursor.sql(sql))
-            finally:
-                with self._lock:
-                    self._running = None
-
-        try:
-            return self._database.read(read)
-        except (duckdb.Error, pa.ArrowException):
-            # An interruption comes as an error of DuckDB or, in the middle of a read, of Arrow.
-            if self._cancelled:
-                raise Cancelled from None
-            raise
+        return self._reads.run(lambda cursor: fetch(cursor.sql(sql)))
 
 
 def _at_most(max_rows: int, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:

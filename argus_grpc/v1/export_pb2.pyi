@@ -3,6 +3,7 @@
 isort:skip_file
 Copyright Argus export authors. SPDX-License-Identifier: Apache-2.0"""
 
+from argus_grpc.v1 import aggregate_pb2 as aggregate_pb2
 from argus_grpc.v1 import event_pb2 as event_pb2
 from argus_grpc.v1 import query_pb2 as query_pb2
 from collections import abc as abc
@@ -31,17 +32,17 @@ class _EncodingEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Encoding.Valu
     ENCODING_UNSPECIFIED: _Encoding.ValueType  # 0
     """ROWS."""
     ENCODING_ROWS: _Encoding.ValueType  # 1
-    """As Event messages: needs nothing but this contract."""
+    """As Event or AggregateRow messages: needs nothing but this contract."""
     ENCODING_ARROW: _Encoding.ValueType  # 2
     """As a complete Arrow IPC stream a batch: much faster where an Arrow library is at hand."""
 
 class Encoding(_Encoding, metaclass=_EncodingEnumTypeWrapper):
-    """How the events of a batch are written."""
+    """How the rows of a batch are written."""
 
 ENCODING_UNSPECIFIED: Encoding.ValueType  # 0
 """ROWS."""
 ENCODING_ROWS: Encoding.ValueType  # 1
-"""As Event messages: needs nothing but this contract."""
+"""As Event or AggregateRow messages: needs nothing but this contract."""
 ENCODING_ARROW: Encoding.ValueType  # 2
 """As a complete Arrow IPC stream a batch: much faster where an Arrow library is at hand."""
 
@@ -350,6 +351,102 @@ class StreamEventsRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class StreamAggregatesRequest(message.Message):
+    """Asks for events grouped."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: builtins.int
+    GROUP_BY_FIELD_NUMBER: builtins.int
+    MEASURES_FIELD_NUMBER: builtins.int
+    ENCODING_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: builtins.int
+    MAX_BATCH_BYTES_FIELD_NUMBER: builtins.int
+    encoding: Encoding.ValueType
+    """How batches are written. Unset: ROWS."""
+    limit: builtins.int
+    """At most this many groups, ≥ 0. 0: no limit. A limit that cuts ends in a TRUNCATED summary."""
+    resume_token: builtins.str
+    """Where to go on: a token of an earlier call with the same query, group_by and measures. Encoding,
+    limit and max_batch_bytes may differ; a limit counts from the token on. Empty: from the start.
+    """
+    max_batch_bytes: builtins.int
+    """About how many bytes a batch should have, at most, 16 KiB to 2 MiB. A single larger group still
+    comes, in a batch of its own. 0: 1 MiB.
+    """
+    @builtins.property
+    def query(self) -> query_pb2.EventQuery:
+        """Which events. Unset: all."""
+
+    @builtins.property
+    def group_by(self) -> containers.RepeatedCompositeFieldContainer[aggregate_pb2.GroupBy]:
+        """By what they are grouped, none twice. Empty: all are one group, also if there are none."""
+
+    @builtins.property
+    def measures(self) -> containers.RepeatedCompositeFieldContainer[aggregate_pb2.Measure]:
+        """What is computed of each group, at most 32, none twice. Empty: COUNT."""
+
+    def __init__(
+        self,
+        *,
+        query: query_pb2.EventQuery | None = ...,
+        group_by: abc.Iterable[aggregate_pb2.GroupBy] | None = ...,
+        measures: abc.Iterable[aggregate_pb2.Measure] | None = ...,
+        encoding: Encoding.ValueType = ...,
+        limit: builtins.int = ...,
+        resume_token: builtins.str = ...,
+        max_batch_bytes: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["encoding", b"encoding", "group_by", b"group_by", "limit", b"limit", "max_batch_bytes", b"max_batch_bytes", "measures", b"measures", "query", b"query", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StreamAggregatesResponse(message.Message):
+    """One message of events grouped."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: builtins.int
+    BATCH_FIELD_NUMBER: builtins.int
+    PROGRESS_FIELD_NUMBER: builtins.int
+    SUMMARY_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def header(self) -> ExportHeader:
+        """First but for progress, once. Its aggregation is set, its order is not."""
+
+    @builtins.property
+    def batch(self) -> aggregate_pb2.AggregateBatch:
+        """Groups."""
+
+    @builtins.property
+    def progress(self) -> Progress:
+        """A sign of life while events are being grouped, before the header."""
+
+    @builtins.property
+    def summary(self) -> ExportSummary:
+        """Last, once; its rows are groups. Not sent when the stream breaks."""
+
+    def __init__(
+        self,
+        *,
+        header: ExportHeader | None = ...,
+        batch: aggregate_pb2.AggregateBatch | None = ...,
+        progress: Progress | None = ...,
+        summary: ExportSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "header", b"header", "payload", b"payload", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "header", b"header", "payload", b"payload", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_payload: _TypeAlias = typing.Literal["header", "batch", "progress", "summary"]  # noqa: Y015
+    _WhichOneofArgType_payload: _TypeAlias = typing.Literal["payload", b"payload"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
+
+@typing.final
 class StreamEventsResponse(message.Message):
     """One message of an export."""
 
@@ -410,10 +507,11 @@ class ExportHeader(message.Message):
     SERVER_VERSION_FIELD_NUMBER: builtins.int
     STORE_ID_FIELD_NUMBER: builtins.int
     REMOVED_EVENTS_FIELD_NUMBER: builtins.int
+    AGGREGATION_FIELD_NUMBER: builtins.int
     export_id: builtins.str
     """A name for this export in logs and audit records, unique; a resumed one keeps it."""
     order: Order.ValueType
-    """The order of the events, never ORDER_UNSPECIFIED."""
+    """The order of the events, never ORDER_UNSPECIFIED; groups come by their keys, and have none."""
     watermark: builtins.int
     """The greatest sequence number that the export can hold. Pass it as the next export's
     after_sequence to get just what has come since. A followed export goes beyond it; when it is
@@ -421,10 +519,10 @@ class ExportHeader(message.Message):
     """
     total_events: builtins.int
     """How many events this export has from its start to its end, exactly; a limit is counted in. Of a
-    followed export: how many up to the watermark.
+    followed export: how many up to the watermark. Of events grouped: how many match, whatever the limit.
     """
     first_row: builtins.int
-    """How many events of it came before this stream: 0, or what the resume token stands for."""
+    """How many events, or groups, of it came before this stream: 0, or what the resume token stands for."""
     resume_token: builtins.str
     """A token for the place before the first event of this stream."""
     server_version: builtins.str
@@ -451,6 +549,10 @@ class ExportHeader(message.Message):
     def redacted_columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Columns whose values this caller does not get to see: they come as NULL."""
 
+    @builtins.property
+    def aggregation(self) -> aggregate_pb2.Aggregation:
+        """For StreamAggregates only: by what events were grouped."""
+
     def __init__(
         self,
         *,
@@ -467,10 +569,11 @@ class ExportHeader(message.Message):
         server_version: builtins.str = ...,
         store_id: builtins.str = ...,
         removed_events: builtins.int = ...,
+        aggregation: aggregate_pb2.Aggregation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["exported_at", b"exported_at", "query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["aggregation", b"aggregation", "exported_at", b"exported_at", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "export_id", b"export_id", "exported_at", b"exported_at", "first_row", b"first_row", "order", b"order", "query", b"query", "redacted_columns", b"redacted_columns", "removed_events", b"removed_events", "resume_token", b"resume_token", "server_version", b"server_version", "store_id", b"store_id", "total_events", b"total_events", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["aggregation", b"aggregation", "columns", b"columns", "export_id", b"export_id", "exported_at", b"exported_at", "first_row", b"first_row", "order", b"order", "query", b"query", "redacted_columns", b"redacted_columns", "removed_events", b"removed_events", "resume_token", b"resume_token", "server_version", b"server_version", "store_id", b"store_id", "total_events", b"total_events", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

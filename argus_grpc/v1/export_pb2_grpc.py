@@ -53,6 +53,11 @@ class ExportServiceStub:
                 request_serializer=argus__grpc_dot_v1_dot_export__pb2.StreamEventsRequest.SerializeToString,
                 response_deserializer=argus__grpc_dot_v1_dot_export__pb2.StreamEventsResponse.FromString,
                 _registered_method=True)
+        self.StreamAggregates = channel.unary_stream(
+                '/argus_grpc.v1.ExportService/StreamAggregates',
+                request_serializer=argus__grpc_dot_v1_dot_export__pb2.StreamAggregatesRequest.SerializeToString,
+                response_deserializer=argus__grpc_dot_v1_dot_export__pb2.StreamAggregatesResponse.FromString,
+                _registered_method=True)
 
 
 class ExportServiceServicer:
@@ -110,6 +115,35 @@ class ExportServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamAggregates(self, request, context):
+        """Streams the matching events grouped: one header, then batches of groups, then one summary and
+        status OK. It is whole only if both the summary and OK came, as an export is. While the events
+        are being grouped, which is before the header, a progress message without a token comes every few
+        seconds.
+
+        Columns: those of the keys in the order of group_by, then the measures; the header has their types.
+        Order: by the key columns, the first one first, ascending: numbers by value, text by its UTF-8
+        bytes, event types by their number, NULL last. No two groups have equal keys, so it is total.
+        Snapshot: of exactly the matching events whose sequence is at most the header's watermark,
+        whatever is ingested meanwhile; those that PlanExport counts.
+        Resume: the header, every batch and a TRUNCATED summary carry a token. The same request with the
+        token yields exactly the rest: events are grouped anew, at the same watermark.
+
+        INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request.
+        FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been removed
+        since it was made, or, without a token, events after the query's after_sequence (EVENTS_REMOVED;
+        PreconditionFailure then names "query.after_sequence").
+        OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
+        RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
+        count); RetryInfo says when to come again. Or the groups need more memory or disk than the server
+        has for them (TOO_LARGE, without RetryInfo; QuotaFailure says which): group by less, or narrow the query.
+        CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
+        UNAVAILABLE: the server is going down; resume.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +161,11 @@ def add_ExportServiceServicer_to_server(servicer, server):
                     servicer.StreamEvents,
                     request_deserializer=argus__grpc_dot_v1_dot_export__pb2.StreamEventsRequest.FromString,
                     response_serializer=argus__grpc_dot_v1_dot_export__pb2.StreamEventsResponse.SerializeToString,
+            ),
+            'StreamAggregates': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamAggregates,
+                    request_deserializer=argus__grpc_dot_v1_dot_export__pb2.StreamAggregatesRequest.FromString,
+                    response_serializer=argus__grpc_dot_v1_dot_export__pb2.StreamAggregatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -214,6 +253,33 @@ class ExportService:
             '/argus_grpc.v1.ExportService/StreamEvents',
             argus__grpc_dot_v1_dot_export__pb2.StreamEventsRequest.SerializeToString,
             argus__grpc_dot_v1_dot_export__pb2.StreamEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamAggregates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/argus_grpc.v1.ExportService/StreamAggregates',
+            argus__grpc_dot_v1_dot_export__pb2.StreamAggregatesRequest.SerializeToString,
+            argus__grpc_dot_v1_dot_export__pb2.StreamAggregatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

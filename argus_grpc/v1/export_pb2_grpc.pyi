@@ -72,6 +72,31 @@ class ExportServiceStub:
     CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
     UNAVAILABLE: the server is going down; resume.
     """
+    StreamAggregates: _grpc.UnaryStreamMultiCallable[_export_pb2.StreamAggregatesRequest, _export_pb2.StreamAggregatesResponse]
+    """Streams the matching events grouped: one header, then batches of groups, then one summary and
+    status OK. It is whole only if both the summary and OK came, as an export is. While the events
+    are being grouped, which is before the header, a progress message without a token comes every few
+    seconds.
+
+    Columns: those of the keys in the order of group_by, then the measures; the header has their types.
+    Order: by the key columns, the first one first, ascending: numbers by value, text by its UTF-8
+    bytes, event types by their number, NULL last. No two groups have equal keys, so it is total.
+    Snapshot: of exactly the matching events whose sequence is at most the header's watermark,
+    whatever is ingested meanwhile; those that PlanExport counts.
+    Resume: the header, every batch and a TRUNCATED summary carry a token. The same request with the
+    token yields exactly the rest: events are grouped anew, at the same watermark.
+
+    INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request.
+    FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been removed
+    since it was made, or, without a token, events after the query's after_sequence (EVENTS_REMOVED;
+    PreconditionFailure then names "query.after_sequence").
+    OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
+    RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
+    count); RetryInfo says when to come again. Or the groups need more memory or disk than the server
+    has for them (TOO_LARGE, without RetryInfo; QuotaFailure says which): group by less, or narrow the query.
+    CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
+    UNAVAILABLE: the server is going down; resume.
+    """
 
 @_typing.type_check_only
 class ExportServiceAsyncStub(ExportServiceStub):
@@ -114,6 +139,31 @@ class ExportServiceAsyncStub(ExportServiceStub):
     (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
     RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
     come again.
+    CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
+    UNAVAILABLE: the server is going down; resume.
+    """
+    StreamAggregates: _aio.UnaryStreamMultiCallable[_export_pb2.StreamAggregatesRequest, _export_pb2.StreamAggregatesResponse]  # type: ignore[assignment]
+    """Streams the matching events grouped: one header, then batches of groups, then one summary and
+    status OK. It is whole only if both the summary and OK came, as an export is. While the events
+    are being grouped, which is before the header, a progress message without a token comes every few
+    seconds.
+
+    Columns: those of the keys in the order of group_by, then the measures; the header has their types.
+    Order: by the key columns, the first one first, ascending: numbers by value, text by its UTF-8
+    bytes, event types by their number, NULL last. No two groups have equal keys, so it is total.
+    Snapshot: of exactly the matching events whose sequence is at most the header's watermark,
+    whatever is ingested meanwhile; those that PlanExport counts.
+    Resume: the header, every batch and a TRUNCATED summary carry a token. The same request with the
+    token yields exactly the rest: events are grouped anew, at the same watermark.
+
+    INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request.
+    FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been removed
+    since it was made, or, without a token, events after the query's after_sequence (EVENTS_REMOVED;
+    PreconditionFailure then names "query.after_sequence").
+    OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
+    RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
+    count); RetryInfo says when to come again. Or the groups need more memory or disk than the server
+    has for them (TOO_LARGE, without RetryInfo; QuotaFailure says which): group by less, or narrow the query.
     CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
     UNAVAILABLE: the server is going down; resume.
     """
@@ -174,6 +224,37 @@ class ExportServiceServicer(metaclass=_abc_1.ABCMeta):
         (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
         RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
         come again.
+        CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
+        UNAVAILABLE: the server is going down; resume.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamAggregates(
+        self,
+        request: _export_pb2.StreamAggregatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_export_pb2.StreamAggregatesResponse], _abc.AsyncIterator[_export_pb2.StreamAggregatesResponse]]:
+        """Streams the matching events grouped: one header, then batches of groups, then one summary and
+        status OK. It is whole only if both the summary and OK came, as an export is. While the events
+        are being grouped, which is before the header, a progress message without a token comes every few
+        seconds.
+
+        Columns: those of the keys in the order of group_by, then the measures; the header has their types.
+        Order: by the key columns, the first one first, ascending: numbers by value, text by its UTF-8
+        bytes, event types by their number, NULL last. No two groups have equal keys, so it is total.
+        Snapshot: of exactly the matching events whose sequence is at most the header's watermark,
+        whatever is ingested meanwhile; those that PlanExport counts.
+        Resume: the header, every batch and a TRUNCATED summary carry a token. The same request with the
+        token yields exactly the rest: events are grouped anew, at the same watermark.
+
+        INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request.
+        FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been removed
+        since it was made, or, without a token, events after the query's after_sequence (EVENTS_REMOVED;
+        PreconditionFailure then names "query.after_sequence").
+        OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
+        RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
+        count); RetryInfo says when to come again. Or the groups need more memory or disk than the server
+        has for them (TOO_LARGE, without RetryInfo; QuotaFailure says which): group by less, or narrow the query.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
         UNAVAILABLE: the server is going down; resume.
         """

@@ -10,12 +10,17 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from argus_client.errors import OutputError, Violation
 from argus_client.files import part_path, write_atomically
+from argus_client.grouping import format_group_key, format_measure
 from argus_client.manifest import Manifest
 from argus_client.query import invalid_request
+from argus_client.resuming import Request
 from argus_client.stream import ResumePoint
-from argus_grpc.v1.export_pb2 import Order, StreamEventsRequest
+from argus_grpc.v1.export_pb2 import Order, StreamAggregatesRequest, StreamEventsRequest
 
 _VERSION = 1
+_REQUESTS: Mapping[str, type[Request]] = {
+    type_.DESCRIPTOR.name: type_ for type_ in (StreamEventsRequest, StreamAggregatesRequest)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +40,7 @@ class Checkpoint:
     """
 
     asked: Mapping[str, Any]
-    request: StreamEventsRequest
+    request: Request
     resume_point: ResumePoint
     stream_bytes: int
     guarded_cells: int
@@ -52,6 +57,7 @@ class Checkpoint:
             "checkpointVersion": _VERSION,
             **{field.name: getattr(self, field.name) for field in fields(self)},
             "asked": dict(self.asked),
+            "request_type": self.request.DESCRIPTOR.name,
             "request": MessageToDict(self.request, preserving_proto_field_name=True),
             "resume_point": {"token": self.resume_point.token, "rows": self.resume_point.rows},
             "manifest": self.manifest and json.loads(self.manifest.to_json()),
@@ -68,7 +74,8 @@ class Checkpoint:
             document = json.loads(here.read_bytes())
             if document.pop("checkpointVersion") != _VERSION:
                 raise OutputError(f"{here} was written by another version; start anew without --resume")
-            document["request"] = ParseDict(document["request"], StreamEventsRequest())
+            request_type = _REQUESTS[document.pop("request_type", StreamEventsRequest.DESCRIPTOR.name)]
+            document["request"] = ParseDict(document["request"], request_type())
             document["resume_point"] = ResumePoint(**document["resume_point"])
             if document["manifest"]:
                 document["manifest"] = Manifest.from_json(json.dumps(document["manifest"]).encode())
@@ -91,7 +98,7 @@ def checkpoint_path(path: Path) -> Path:
     return part.with_name(f"{part.name}.checkpoint")
 
 
-def describe_request(request: StreamEventsRequest, last: str | None) -> dict[str, Any]:
+def describe_request(request: Request, last: str | None) -> dict[str, Any]:
     """What a request asks for, as values of JSON by the paths of its fields; what is unset is left out.
 
     last: a window up to now that start_time came from, such as 15m; it stands for that time.
@@ -106,10 +113,14 @@ def describe_request(request: StreamEventsRequest, last: str | None) -> dict[str
             described |= {f"query.{name}.{key}": part for key, part in value.items()}
         else:
             described[f"query.{name}"] = value
-    if request.columns:
-        described["columns"] = list(request.columns)
     if request.limit:
         described["limit"] = request.limit
+    if isinstance(request, StreamAggregatesRequest):
+        described["group_by"] = [format_group_key(key) for key in request.group_by]
+        described["measures"] = [format_measure(measure) for measure in request.measures]
+        return described
+    if request.columns:
+        described["columns"] = list(request.columns)
     described["order"] = Order.Name(request.order).removeprefix("ORDER_").lower()
     return described
 

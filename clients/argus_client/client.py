@@ -3,14 +3,16 @@
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import pyarrow as pa
 
 from argus_client.connection import Connection
 from argus_client.errors import Violation
 from argus_client.export import Export
+from argus_client.grouping import parse_group_key, parse_measure
 from argus_client.ingest import Batch, IngestResult, arrow_batches, ingest
+from argus_client.newest import Newest, read_newest
 from argus_client.query import EventQuery, invalid_request
 from argus_client.resuming import OnRetry
 from argus_client.retry import DEFAULT_RETRY_FOR_S, Backoff, RetryRule
@@ -24,6 +26,7 @@ from argus_grpc.v1.export_pb2 import (
     Order,
     PlanExportRequest,
     PlanExportResponse,
+    StreamAggregatesRequest,
     StreamEventsRequest,
 )
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
@@ -31,6 +34,7 @@ from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 DEFAULT_TARGET = "localhost:50051"
 
 _ORDERS: Mapping[str, "Order.ValueType"] = {"time": Order.ORDER_TIME, "arrival": Order.ORDER_ARRIVAL}
+_T = TypeVar("_T")
 _DEFAULT_BATCH_BYTES = 2 * 1024 * 1024
 _BATCH_BYTES = range(16 * 1024, _DEFAULT_BATCH_BYTES + 1)
 
@@ -100,15 +104,9 @@ class ExportClient:
         """
         if order not in _ORDERS:
             raise _not_allowed("order", order, " and ".join(_ORDERS))
-        if limit is not None and limit < 1:
-            raise _not_allowed("limit", limit, "1 or more; None for no limit")
         if limit is not None and follow:
             raise _not_allowed("limit", limit, "None for an export that is followed")
-        if limit is not None and resume_from is not None and limit < resume_from.rows:
-            raise _not_allowed("limit", limit, f"{resume_from.rows} or more, the events before resume_from")
-        if max_batch_bytes is not None and max_batch_bytes not in _BATCH_BYTES:
-            allowed = f"{_BATCH_BYTES.start} to {_BATCH_BYTES.stop - 1}; None for 2 MiB"
-            raise _not_allowed("max_batch_bytes", max_batch_bytes, allowed)
+        _check_sizes(limit, max_batch_bytes, resume_from)
         request = StreamEventsRequest(
             query=(query or EventQuery()).to_message(),
             columns=_to_names(columns),
@@ -120,12 +118,61 @@ class ExportClient:
         )
         return Export(self._connection, request, resume_from=resume_from, rule=self._rule, on_retry=on_retry)
 
+    def aggregate(
+        self,
+        query: EventQuery | None = None,
+        *,
+        group_by: str | Iterable[str] = ("time:1m", "event_type"),
+        measures: str | Iterable[str] = ("count", "p99:duration_ns"),
+        limit: int | None = None,
+        max_batch_bytes: int | None = None,
+        resume_from: ResumePoint | None = None,
+        on_retry: OnRetry | None = None,
+    ) -> Export:
+        """The matching events in groups, a row each, ordered by their keys, NULL last. They are read and
+        written as an export is; nothing happens before the first of them, or the header, is asked for.
+
+        group_by: time:DURATION, event_type, source, thread_name, carrier_thread, class_name,
+            method_name, monitor_class, gc_cause, stack. `time` is the start, in UTC, of a bucket of
+            that width; `stack` a fingerprint, with one stack in `stack_example`. Events without a
+            value are a group of their own. None given: all events are one group.
+        measures: count, or one of sum, min, max, avg, p50, p90, p95 and p99 with a column, p99:duration_ns:
+            that, the columns of bytes and those of ratios. Their columns are named count and
+            p99_duration_ns. Percentiles are exact: the value of the nearest rank. None given: count.
+        limit: at most this many groups, at least 1; None is no limit.
+
+        The other arguments are those of `export`.
+        """
+        _check_sizes(limit, max_batch_bytes, resume_from)
+        request = StreamAggregatesRequest(
+            query=(query or EventQuery()).to_message(),
+            group_by=_parsed("group_by", group_by, parse_group_key),
+            measures=_parsed("measures", measures, parse_measure),
+            encoding=Encoding.ENCODING_ARROW,
+            limit=limit or 0,
+            max_batch_bytes=max_batch_bytes or _DEFAULT_BATCH_BYTES,
+        )
+        return Export(self._connection, request, resume_from=resume_from, rule=self._rule, on_retry=on_retry)
+
     def plan(
         self, query: EventQuery | None = None, *, columns: str | Iterable[str] = ()
     ) -> PlanExportResponse:
         """What an export would hold: exact count, time extent, estimated sizes, watermark."""
         request = PlanExportRequest(query=(query or EventQuery()).to_message(), columns=_to_names(columns))
         return self._connection.call(self._connection.exports.PlanExport, request)
+
+    def newest(
+        self, query: EventQuery | None = None, *, columns: str | Iterable[str] = (), limit: int = 100
+    ) -> Newest:
+        """The newest matching events by (timestamp, sequence), the newest first, in memory.
+
+        columns: as for `export`; `sequence` comes first where they do not have it.
+        limit: at most this many events, 1 or more. Where more match, counts of narrower and narrower
+            time ranges find where the newest begin, so that those before them are not read.
+        """
+        if limit < 1:
+            raise _not_allowed("limit", limit, "1 or more")
+        return read_newest(self, query or EventQuery(), _to_names(columns), limit)
 
     def columns(self) -> tuple[Column, ...]:
         """All columns that this caller may see, in the order of the schema."""
@@ -247,6 +294,23 @@ class ExportClient:
 def _to_names(columns: str | Iterable[str]) -> tuple[str, ...]:
     # A lone string would else be taken as its letters.
     return (columns,) if isinstance(columns, str) else tuple(columns)
+
+
+def _parsed(field: str, texts: str | Iterable[str], parse: Callable[[str], _T]) -> tuple[_T, ...]:
+    try:
+        return tuple(parse(text) for text in _to_names(texts))
+    except ValueError as error:
+        raise invalid_request((Violation(field, str(error)),)) from None
+
+
+def _check_sizes(limit: int | None, max_batch_bytes: int | None, resume_from: ResumePoint | None) -> None:
+    if limit is not None and limit < 1:
+        raise _not_allowed("limit", limit, "1 or more; None for no limit")
+    if limit is not None and resume_from is not None and limit < resume_from.rows:
+        raise _not_allowed("limit", limit, f"{resume_from.rows} or more, the events before resume_from")
+    if max_batch_bytes is not None and max_batch_bytes not in _BATCH_BYTES:
+        allowed = f"{_BATCH_BYTES.start} to {_BATCH_BYTES.stop - 1}; None for 2 MiB"
+        raise _not_allowed("max_batch_bytes", max_batch_bytes, allowed)
 
 
 def _not_allowed(field: str, value: object, allowed: str) -> Exception:

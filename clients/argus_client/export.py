@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import partial
 from typing import BinaryIO, Self
 
@@ -10,16 +11,16 @@ import pyarrow as pa
 from argus_client.compression import Compression
 from argus_client.connection import Connection
 from argus_client.formats import RenderOptions
-from argus_client.resuming import OnRetry, ResumingStream
+from argus_client.resuming import OnRetry, Request, ResumingStream, is_followed
 from argus_client.retry import RetryRule
-from argus_client.stream import ResumePoint
+from argus_client.stream import ResumePoint, total_rows
 from argus_client.writing import Written, write_export
-from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamEventsRequest
+from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
 
 
 class Export:
-    """The matching events of one query, to be read once: as an iterable of pyarrow.RecordBatch, or
-    by one of the methods that write or collect them.
+    """The matching events of one query, or groups of them, to be read once: as an iterable of
+    pyarrow.RecordBatch, or by one of the methods that write or collect them.
 
     Whatever reads it ends well only if the export is whole. When the server goes away it goes on
     where it was cut, by itself, as the client's retry_for_s says. Otherwise it raises: BrokenExport
@@ -32,7 +33,7 @@ class Export:
     def __init__(
         self,
         connection: Connection,
-        request: StreamEventsRequest,
+        request: Request,
         *,
         resume_from: ResumePoint | None,
         rule: RetryRule,
@@ -59,16 +60,19 @@ class Export:
         self._stream.end_following()
 
     @property
+    def is_followed(self) -> bool:
+        """Whether it goes on with new events, as they are committed."""
+        return is_followed(self._request)
+
+    @property
     def is_live(self) -> bool:
         """Whether an export that is followed has come to its end once: what comes now are new events."""
         return self._stream.is_live
 
     @property
-    def request(self) -> StreamEventsRequest:
+    def request(self) -> Request:
         """What was asked for: without a token, and with the limit of the whole export."""
-        request = StreamEventsRequest()
-        request.CopyFrom(self._request)
-        return request
+        return deepcopy(self._request)
 
     @property
     def resume_point(self) -> ResumePoint:
@@ -90,6 +94,22 @@ class Export:
         return self._stream.open()
 
     @property
+    def schema(self) -> pa.Schema:
+        """The schema of the batches; empty before the header has come."""
+        return self._stream.schema
+
+    @property
+    def watermark(self) -> int:
+        """The last that the server has named: the snapshot's, and of an export that is followed, how far
+        it has come each time that there was nothing to send. 0 before the header has come."""
+        return self._stream.watermark
+
+    @property
+    def total_rows(self) -> int:
+        """How many events, or groups of them, the header says that there are."""
+        return total_rows(self.header)
+
+    @property
     def summary(self) -> ExportSummary:
         """How the export ended; RuntimeError before all of it has been read."""
         if self._stream.summary is None:
@@ -107,7 +127,7 @@ class Export:
         self._is_read = True
         return self._read()
 
-    def go_on_from(self, request: StreamEventsRequest, point: ResumePoint) -> None:
+    def go_on_from(self, request: Request, point: ResumePoint) -> None:
         """Makes this the rest of an earlier export of `request`. Only before it has been read."""
         if self._is_read:
             raise RuntimeError("an export can be read once; ask the client for another")
@@ -117,7 +137,7 @@ class Export:
 
     def to_arrow(self) -> pa.Table:
         """All events, in memory. RuntimeError for an export that is followed."""
-        if self._request.follow:
+        if self.is_followed:
             raise RuntimeError("an export that is followed has no end to wait for; read it batch by batch")
         batches = list(self)
         return pa.Table.from_batches(batches, schema=self._stream.schema)
@@ -206,7 +226,7 @@ class Export:
             self._stream.open()
             while self._stream.summary is None:
                 batch = self._stream.advance()
-                if batch is not None or self._request.follow:
+                if batch is not None or self.is_followed:
                     yield batch
         finally:
             self.close()

@@ -101,7 +101,8 @@ class Manifest:
             that was gone on with says how many it has lost since.
         """
         metadata = export_metadata(header)
-        del metadata["totalEvents"]
+        # They are the rows.
+        del metadata["totalGroups" if header.HasField("aggregation") else "totalEvents"]
         # That of an export that was followed is beyond its header's.
         metadata["watermark"] = summary.watermark
         return cls(

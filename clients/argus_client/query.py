@@ -49,7 +49,9 @@ ARGUMENTS: Mapping[str, str] = MappingProxyType(
 )
 """What a Python caller wrote, by the path of the request's field."""
 
-_FIELD = re.compile(r"(?P<path>[a-z_.]+?)(?:\[\d+\])?(?:\.seconds|\.nanos)?$")
+_FIELD = re.compile(
+    r"(?P<path>[a-z_.]+?)(?:\[\d+\])?(?:\.(?:seconds|nanos|column|function|time_bucket_ns))?$"
+)
 # In a sentence only what cannot be an ordinary word is taken for a field.
 _QUERY_FIELD = re.compile(r"\b(?P<path>query\.thread_name\.[a-z]+|query\.[a-z_]+)(?:\[\d+\])?")
 

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -11,11 +12,26 @@ import pyarrow as pa
 from argus_client.connection import Connection, MessageStream
 from argus_client.errors import ArgusClientError, BrokenExport, ServerUnavailable
 from argus_client.retry import Fail, RetryRule, RetryState, given_up, retold
-from argus_client.stream import ResumePoint, StreamVerifier
-from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamEventsRequest, StreamEventsResponse
+from argus_client.stream import ResumePoint, StreamVerifier, total_rows
+from argus_grpc.v1.export_pb2 import (
+    ExportHeader,
+    ExportSummary,
+    StreamAggregatesRequest,
+    StreamAggregatesResponse,
+    StreamEventsRequest,
+    StreamEventsResponse,
+)
+
+Request: TypeAlias = StreamEventsRequest | StreamAggregatesRequest
+_Response: TypeAlias = StreamEventsResponse | StreamAggregatesResponse
 
 OnRetry: TypeAlias = Callable[[int, float, ArgusClientError], None]
 """Called before a wait: which try since the last progress it is for, from 1; its seconds; why."""
+
+
+def is_followed(request: Request) -> bool:
+    """Whether new events are to be sent when the others have been."""
+    return isinstance(request, StreamEventsRequest) and request.follow
 
 
 class ResumingStream:
@@ -25,7 +41,7 @@ class ResumingStream:
     def __init__(
         self,
         connection: Connection,
-        request: StreamEventsRequest,
+        request: Request,
         resume_from: ResumePoint | None,
         rule: RetryRule,
         on_retry: OnRetry | None,
@@ -34,10 +50,14 @@ class ResumingStream:
         self._request = request
         self._rule = rule
         self._on_retry = on_retry
-        self._verifier = StreamVerifier(resume_from, follow=request.follow)
+        self._verifier = StreamVerifier(
+            resume_from,
+            follow=is_followed(request),
+            grouped=isinstance(request, StreamAggregatesRequest),
+        )
         self._retries = RetryState(has_begun=resume_from is not None)
-        self._call: MessageStream[StreamEventsResponse] | None = None
-        self._messages: Iterator[StreamEventsResponse] | None = None
+        self._call: MessageStream[_Response] | None = None
+        self._messages: Iterator[_Response] | None = None
         self._call_follows = False
         self._is_closed = self._is_ending = False
         self._wake = threading.Event()
@@ -84,6 +104,11 @@ class ResumingStream:
         return ResumePoint(self._verifier.resume_token, self._verifier.next_row)
 
     @property
+    def watermark(self) -> int:
+        """The greatest that the server has named."""
+        return self._verifier.watermark
+
+    @property
     def is_live(self) -> bool:
         """Whether the snapshot of an export that is followed is through."""
         return self._verifier.is_live
@@ -104,7 +129,9 @@ class ResumingStream:
             if isinstance(error, BrokenExport) or not self._next_call_is_the_last:
                 self._wait_or_raise(error)
             return None
-        has_come_further = batch is not None or message.WhichOneof("payload") == "progress"
+        # Before the header a progress message says only that events are being grouped.
+        is_progress = message.WhichOneof("payload") == "progress" and self._verifier.call_has_header
+        has_come_further = batch is not None or is_progress
         self._retries = self._retries.with_progress() if has_come_further else self._retries.with_header()
         return batch
 
@@ -113,35 +140,48 @@ class ResumingStream:
         """Whether this call was to be followed on, and is not any more."""
         return self._is_ending and self._call_follows and not self._is_closed
 
-    def _begin_call(self) -> Iterator[StreamEventsResponse]:
-        request = StreamEventsRequest()
-        request.CopyFrom(self._request)
+    def _begin_call(self) -> Iterator[_Response]:
+        request = deepcopy(self._request)
         request.resume_token = self._verifier.resume_token
         is_all_there = 0 < request.limit <= self._verifier.next_row
         request.limit = 0 if is_all_there else max(0, request.limit - self._verifier.next_row)
         with self._changing_call:
-            self._call_follows = request.follow = request.follow and not self._is_ending
-            self._call = self._connection.exports.StreamEvents(request)
+            self._call_follows = is_followed(request) and not self._is_ending
+            call: MessageStream[_Response]
+            if isinstance(request, StreamAggregatesRequest):
+                call = self._connection.exports.StreamAggregates(request)
+            else:
+                request.follow = self._call_follows
+                call = self._connection.exports.StreamEvents(request)
+            self._call = call
         self._verifier.begin_call(follow=self._call_follows)
         if self._is_closed:
             # close() may have come too early to see the call.
-            self._call.cancel()
-        messages = self._connection.messages(self._call)
+            call.cancel()
+        messages: Iterator[_Response] = self._connection.messages(call)
         return self._end_at_limit(messages) if is_all_there else messages
 
-    def _end_at_limit(self, messages: Iterator[StreamEventsResponse]) -> Iterator[StreamEventsResponse]:
-        """What a call would send whose limit has no event left, which cannot be asked for (0 is no
+    def _end_at_limit(self, messages: Iterator[_Response]) -> Iterator[_Response]:
+        """What a call would send whose limit has no row left, which cannot be asked for (0 is no
         limit): the header of a call without a limit says all that the summary has to."""
-        first = next(messages, None)
-        if first is None or first.WhichOneof("payload") != "header":
+        for first in messages:
+            if first.WhichOneof("payload") != "progress":
+                break
+            yield first
+        else:
+            return
+        if first.WhichOneof("payload") != "header":
             raise BrokenExport("the stream does not begin with a header")
         assert self._call is not None
         self._call.cancel()
         header = first.header
-        rows_remaining = header.total_events - header.first_row
-        header.total_events = header.first_row
+        rows_remaining = total_rows(header) - header.first_row
+        if header.HasField("aggregation"):
+            header.aggregation.total_groups = header.first_row
+        else:
+            header.total_events = header.first_row
         yield first
-        yield StreamEventsResponse(
+        yield type(first)(
             summary=ExportSummary(
                 completeness=ExportSummary.COMPLETENESS_TRUNCATED
                 if rows_remaining

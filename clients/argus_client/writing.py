@@ -103,7 +103,7 @@ def _refuse_to_resume(resume: bool, target: object) -> None:
 
 
 def _refuse_to_follow(export: "Export", form: FileForm) -> None:
-    if export.request.follow and form.format == "json":
+    if export.is_followed and form.format == "json":
         what = (
             "'json' is not allowed for an export that is followed: it says how many events it has, and ends"
         )
@@ -138,7 +138,7 @@ def _write_stream(
         export,
         form,
         write,
-        after_batch=send_now if export.request.follow else None,
+        after_batch=send_now if export.is_followed else None,
         on_progress=on_progress,
     )
     output.write(compressor.finish())

@@ -5,14 +5,27 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from argus_client import EventQuery, ExportClient
 from argus_client.formats.metadata import column_metadata, plan_metadata
+from argus_client.formats.objects import objects_text
 from argus_client.query import EVENT_TYPE_CODES
-from argus_dashboard.answers import json_answer
+from argus_dashboard.answers import answer, json_answer
 from argus_dashboard.gateway import Gateway
-from argus_dashboard.parameters import Parameter, parse_query
+from argus_dashboard.parameters import Parameter, Values, parse_query, whole_number
 from argus_dashboard.query_parameters import COLUMNS_PARAMETER, QUERY_PARAMETERS, event_query
 
+MAX_EVENTS = 1_000
+
 PLAN_PARAMETERS = (*QUERY_PARAMETERS, COLUMNS_PARAMETER)
+EVENTS_PARAMETERS = (
+    *PLAN_PARAMETERS,
+    Parameter(
+        "limit",
+        **whole_number(1, MAX_EVENTS),
+        description="At most so many events, the newest ones.",
+        default=100,
+    ),
+)
 NO_PARAMETERS: tuple[Parameter, ...] = ()
 
 
@@ -42,6 +55,24 @@ async def plan(request: Request) -> Response:
     with values.naming_violations():
         found = await gateway.call(lambda client: client.plan(query, columns=values["columns"]))
     return json_answer(request, plan_metadata(found))
+
+
+async def events(request: Request) -> Response:
+    """GET /api/events: the newest events, for a table."""
+    values = parse_query(request.scope["query_string"], EVENTS_PARAMETERS)
+    query = event_query(values)
+    gateway: Gateway = request.app.state.gateway
+    with values.naming_violations():
+        body = await gateway.call(lambda client: _newest_as_json(client, query, values))
+    return answer(request, body, "application/json")
+
+
+def _newest_as_json(client: ExportClient, query: EventQuery, values: Values) -> bytes:
+    newest = client.newest(query, columns=values["columns"], limit=values["limit"])
+    keys = [column.json_name for column in newest.header.columns]
+    rows = [objects_text(keys, batch, "auto", ",", "") for batch in newest.events.to_batches()]
+    text = b"".join(rows)[1:]
+    return b'{"events":[%b],"watermark":%d}' % (text, newest.header.watermark)
 
 
 async def healthz(request: Request) -> Response:

@@ -8,21 +8,18 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from argus_client import ArgusClientError
-from argus_dashboard import api, pages
+from argus_dashboard import pages
 from argus_dashboard.config import Config
-from argus_dashboard.export import ExportEndpoint
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.middleware import CheckedHost, Guarded
+from argus_dashboard.openapi import openapi
+from argus_dashboard.operations import OPERATIONS
 from argus_dashboard.problems import Problem, problem_of, problem_of_status
-from argus_dashboard.watched import watched_export
 
-ROUTES = (
+_ROUTES = (
+    *(Route(operation.path, operation.endpoint, methods=["GET"]) for operation in OPERATIONS),
+    Route("/openapi.json", openapi),
     Route("/", pages.index),
-    Route("/export", ExportEndpoint(), methods=["GET"]),
-    Route("/api/columns", api.columns),
-    Route("/api/plan", api.plan),
-    Route("/api/exports/{id}", watched_export),
-    Route("/healthz", api.healthz),
     Route("/static/plotly.min.js", pages.plotly),
     Mount("/static", pages.STATIC),
 )
@@ -32,7 +29,7 @@ def make_app(config: Config) -> tuple[Starlette, Gateway]:
     """The application, and what it stands on, to be closed after it."""
     gateway = Gateway(config)
     app = Starlette(
-        routes=ROUTES,
+        routes=_ROUTES,
         # First to last is outermost to innermost: a refused host's answer is guarded as any other.
         middleware=[Middleware(Guarded), Middleware(CheckedHost, config=config)],
         exception_handlers={

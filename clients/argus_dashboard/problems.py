@@ -100,6 +100,16 @@ _TABLE: tuple[tuple[type[ArgusClientError], HTTPStatus, str, float | None], ...]
     (ServerError, HTTPStatus.BAD_GATEWAY, "server-error", None),
 )
 
+STATUSES = sorted(
+    {
+        *(status for _, status, _, _ in _TABLE),
+        HTTPStatus.NOT_ACCEPTABLE,
+        HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    }
+)
+"""Those of every problem that a path that is there may answer with."""
+
 
 def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> Problem | None:
     """How an error of the client's is told; None for one that no request should lead to.

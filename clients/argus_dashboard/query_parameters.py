@@ -8,6 +8,13 @@ from argus_client.times import INT64_MAX, INT64_MIN, parse_duration_ns, parse_in
 from argus_dashboard.parameters import Parameter, Values, shown, whole_number
 
 _TYPE_NAMES = ", ".join(name.removeprefix("VIRTUAL_THREAD_") for name in EVENT_TYPE_CODES)
+# Any letter case, which JSON Schema can only spell out.
+_TYPE_PATTERN = "({})".format(
+    "|".join(
+        "".join(f"[{letter}{letter.lower()}]" if letter.isalpha() else letter for letter in name)
+        for name in sorted({*EVENT_TYPE_CODES, *_TYPE_NAMES.split(", ")})
+    )
+)
 
 
 def _parse_type(text: str) -> str:
@@ -47,6 +54,15 @@ _DURATION_SCHEMA = {
     "examples": ["10ms", "1h30m"],
 }
 
+_TYPE_SCHEMA = {
+    "type": "string",
+    "pattern": f"^ *{_TYPE_PATTERN} *(, *{_TYPE_PATTERN} *)*$",
+    "examples": ["PINNED", "gc_pause,CPU_LOAD"],
+}
+_TEXT_SCHEMA = {"type": "string", "pattern": "^[^\\x00]*$"}
+_PATTERN_SCHEMA = _TEXT_SCHEMA | {"maxLength": 1_000}
+_NAME_SCHEMA = {"type": "string", "minLength": 1}
+
 QUERY_PARAMETERS = (
     Parameter(
         "from",
@@ -67,6 +83,7 @@ QUERY_PARAMETERS = (
         "type",
         _parse_type,
         f"Of any of these types; it repeats, or takes a comma list. Any letter case: {_TYPE_NAMES}.",
+        _TYPE_SCHEMA,
         repeats=True,
         has_commas=True,
         field="query.event_types",
@@ -75,6 +92,7 @@ QUERY_PARAMETERS = (
         "source",
         str,
         "From this JVM, by its exact name; it repeats.",
+        _TEXT_SCHEMA,
         repeats=True,
         field="query.sources",
     ),
@@ -83,18 +101,21 @@ QUERY_PARAMETERS = (
         str,
         "The whole thread name fits: * any characters, ? any one, [a-z] a set, [!a-z] none of it. "
         "One of thread_name, thread_name_contains and thread_name_regex.",
+        _PATTERN_SCHEMA,
         field="query.thread_name.glob",
     ),
     Parameter(
         "thread_name_contains",
         str,
         "The thread name has this text in it.",
+        _PATTERN_SCHEMA,
         field="query.thread_name.contains",
     ),
     Parameter(
         "thread_name_regex",
         str,
         "The thread name has a match of this RE2 expression.",
+        _PATTERN_SCHEMA,
         field="query.thread_name.regex",
     ),
     Parameter(
@@ -132,7 +153,6 @@ QUERY_PARAMETERS = (
         **whole_number(0, INT64_MAX),
         description="That came in after the one with this sequence number: what is new since the export "
         "whose watermark it was.",
-        default=0,
         field="query.after_sequence",
     ),
 )
@@ -142,6 +162,7 @@ COLUMNS_PARAMETER = Parameter(
     _parse_name,
     "Which columns, in this order; it repeats, or takes a comma list. all alone: every one; without it: "
     "timestamp, event_type, thread_id, thread_name, carrier_thread, duration_ns.",
+    _NAME_SCHEMA,
     repeats=True,
     has_commas=True,
     field="columns",
@@ -164,5 +185,5 @@ def event_query(values: Values) -> EventQuery:
         thread_name_regex=values["thread_name_regex"],
         min_duration=values["min_duration"],
         max_duration=values["max_duration"],
-        after_sequence=values["after_sequence"],
+        after_sequence=values["after_sequence"] or 0,
     )

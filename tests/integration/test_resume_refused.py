@@ -22,7 +22,7 @@ from argus_client.stream import StreamVerifier
 from argus_grpc.service import _to_export_request
 from argus_grpc.tokens import ExportPosition, TokenMaker
 from argus_grpc.v1.event_pb2 import Event, EventType
-from argus_grpc.v1.export_pb2 import StreamEventsResponse
+from argus_grpc.v1.export_pb2 import StreamEventsRequest, StreamEventsResponse
 from tests.conftest import RunningServer, start_server
 from tests.proxy import Proxy, proxy_to
 
@@ -123,8 +123,9 @@ def expired(token: str, export: Export) -> str:
 
 
 def position_of(token: str, export: Export) -> ExportPosition:
+    assert isinstance(export.request, StreamEventsRequest)
     digest = _to_export_request(export.request).digest
-    return TokenMaker(KEY.encode(), 1).check(token, digest, export.header.store_id, now_s=0)
+    return TokenMaker(KEY.encode(), 1).check(token, ExportPosition, digest, export.header.store_id, now_s=0)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ TOKENS = TokenMaker(b"k" * 32, lifetime_s=60)
 
 def test_a_token_gives_its_position_back_and_is_url_safe() -> None:
     token = TOKENS.make(POSITION, now_s=1000)
-    assert TOKENS.check(token, "digest", "store", now_s=1059) == POSITION
+    assert TOKENS.check(token, ExportPosition, "digest", "store", now_s=1059) == POSITION
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
@@ -36,35 +36,35 @@ def test_a_token_of_before_exports_could_be_followed_still_holds() -> None:
     body = b"\x01" + json.dumps([2000, *astuple(POSITION)[:9]], separators=(",", ":")).encode()
     mac = hmac.digest(b"k" * 32, body, "sha256")[:16]
     token = base64.urlsafe_b64encode(body + mac).rstrip(b"=").decode()
-    assert TOKENS.check(token, "digest", "store", now_s=1000) == POSITION
+    assert TOKENS.check(token, ExportPosition, "digest", "store", now_s=1000) == POSITION
     assert not POSITION.is_round
 
 
 def test_an_expired_token_is_refused_as_expired() -> None:
     with pytest.raises(TokenExpired):
-        TOKENS.check(TOKENS.make(POSITION, now_s=1000), "digest", "store", now_s=1060)
+        TOKENS.check(TOKENS.make(POSITION, now_s=1000), ExportPosition, "digest", "store", now_s=1060)
 
 
 def test_another_requests_token_is_refused_and_says_so() -> None:
     with pytest.raises(InvalidToken, match="for another request"):
-        TOKENS.check(TOKENS.make(POSITION, now_s=1000), "other", "store", now_s=1000)
+        TOKENS.check(TOKENS.make(POSITION, now_s=1000), ExportPosition, "other", "store", now_s=1000)
 
 
 def test_another_stores_token_is_refused_and_says_so() -> None:
     with pytest.raises(InvalidToken, match="for another store"):
-        TOKENS.check(TOKENS.make(POSITION, now_s=1000), "digest", "other", now_s=1000)
+        TOKENS.check(TOKENS.make(POSITION, now_s=1000), ExportPosition, "digest", "other", now_s=1000)
 
 
 def test_another_keys_token_is_refused() -> None:
     foreign = TokenMaker(b"x" * 32, lifetime_s=60).make(POSITION, now_s=1000)
     with pytest.raises(InvalidToken, match="not a token of this service"):
-        TOKENS.check(foreign, "digest", "store", now_s=1000)
+        TOKENS.check(foreign, ExportPosition, "digest", "store", now_s=1000)
 
 
 @given(text=st.text(max_size=300))
 def test_any_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidToken):
-        TOKENS.check(text, "digest", "store", now_s=1000)
+        TOKENS.check(text, ExportPosition, "digest", "store", now_s=1000)
 
 
 @given(data=st.data())
@@ -74,7 +74,7 @@ def test_a_token_with_any_character_changed_never_gives_another_position(data: s
     changed = token[:place] + data.draw(st.characters()) + token[place + 1 :]
     try:
         # The last character's unused bits are the one thing that may differ.
-        assert TOKENS.check(changed, "digest", "store", now_s=1000) == POSITION
+        assert TOKENS.check(changed, ExportPosition, "digest", "store", now_s=1000) == POSITION
     except InvalidToken:
         assert changed != token
     else:

@@ -7,6 +7,8 @@ from argus_client.formats.objects import objects_text
 from argus_client.formats.options import RenderOptions
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
 
+_OPENING = ("exportedAt", "query", "totalEvents", "groupBy", "measures", "totalGroups")
+
 
 class JsonRenderer:
     """Renders JSON. See Renderer."""
@@ -20,7 +22,7 @@ class JsonRenderer:
         self._keys = [column.json_name for column in header.columns]
         self._has_rows = header.first_row > 0
         metadata = export_metadata(header)
-        opening = compact_json({key: metadata[key] for key in ("exportedAt", "query", "totalEvents")})
+        opening = compact_json({key: metadata[key] for key in _OPENING if key in metadata})
         return f'{opening[:-1]},"events":['.encode()
 
     def render(self, batch: pa.RecordBatch) -> bytes | pa.Buffer:

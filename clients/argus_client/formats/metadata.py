@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from argus_client.grouping import format_group_key, format_measure
 from argus_grpc.v1.event_pb2 import EventType
 from argus_grpc.v1.export_pb2 import Column, ColumnType, ExportHeader, Order, PlanExportResponse
 from argus_grpc.v1.query_pb2 import EventQuery
@@ -50,11 +51,16 @@ def export_metadata(header: ExportHeader) -> dict[str, Any]:
         "exportedAt": header.exported_at.ToJsonString(),
         "query": query_metadata(header.query),
         "totalEvents": header.total_events,
-        "exportId": header.export_id,
-        "watermark": header.watermark,
-        "order": Order.Name(header.order).removeprefix("ORDER_").lower(),
-        "columns": [column.name for column in header.columns],
     }
+    if header.HasField("aggregation"):
+        described["groupBy"] = [format_group_key(key) for key in header.aggregation.group_by]
+        described["measures"] = [format_measure(measure) for measure in header.aggregation.measures]
+        described["totalGroups"] = header.aggregation.total_groups
+    described["exportId"] = header.export_id
+    described["watermark"] = header.watermark
+    if not header.HasField("aggregation"):
+        described["order"] = Order.Name(header.order).removeprefix("ORDER_").lower()
+    described["columns"] = [column.name for column in header.columns]
     if header.redacted_columns:
         described["redactedColumns"] = list(header.redacted_columns)
     return described
@@ -81,11 +87,14 @@ def metadata_fields(header: ExportHeader) -> Iterable[tuple[str, str]]:
         "min_duration_ns": query.get("minDurationNs"),
         "max_duration_ns": query.get("maxDurationNs"),
         "after_sequence": query.get("afterSequence"),
-        "order": metadata["order"],
+        "group_by": metadata.get("groupBy") or None,
+        "measures": metadata.get("measures"),
+        "order": metadata.get("order"),
         "columns": metadata["columns"],
         "redacted_columns": metadata.get("redactedColumns"),
         "watermark": metadata["watermark"],
         "total_events": metadata["totalEvents"],
+        "total_groups": metadata.get("totalGroups"),
     }
     for key, value in fields.items():
         if value is not None:

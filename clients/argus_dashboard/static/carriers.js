@@ -1,9 +1,9 @@
 // What the carrier threads did when: a row each, darker where more events are.
 
 import { axis, draw } from './charts.js';
-import { showCount, showEvents, style } from './format.js';
+import { showCount, showDuration, showEvents, style } from './format.js';
 import { timeAxis } from './rate.js';
-import { axisInstant, formatDuration, parseInstant, showInstant, zoneName } from './time.js';
+import { axisInstant, parseInstant, showInstant, zoneName } from './time.js';
 
 const MAX_CARRIERS = 64;
 
@@ -25,21 +25,22 @@ export async function showCarriers(panel, rows, scale) {
     z: carriers.map((carrier) => starts.map((at) => counts.get(`${carrier} ${at}`) ?? null)),
     colorscale: [[0, style('--heat-low')], [1, style('--heat-high')]],
     zmin: 0,
+    zmax: Math.max(...carried.map((row) => row.count)),
     ygap: 2,
-    colorbar: { thickness: 8, outlinewidth: 0, tickformat: '~s', nticks: 4, len: 1, x: 1.01, xpad: 4 },
+    colorbar: { thickness: 8, outlinewidth: 0, tickformat: '~s', nticks: 5, len: 1.1, x: 1.01, xpad: 4 },
     hovertemplate: 'Carrier %{y}: %{z:,} in this bar<extra></extra>',
   };
   const layout = {
     xaxis: timeAxis(scale, { showgrid: false }),
     yaxis: axis({ type: 'category', showgrid: false, title: 'Carrier thread ID' }),
   };
-  await draw(panel.body, [trace], layout, 'Events by carrier thread and time');
   const total = carried.reduce((sum, row) => sum + row.count, 0);
   const rest = totals.size > carriers.length ? `; the busiest ${carriers.length} of ${showCount(totals.size)}` : '';
-  panel.ready(`${showEvents(total)} on ${showCount(carriers.length)} carriers${rest}; a cell is ${formatDuration(scale.width)}.`, () => ({
+  panel.ready(`${showEvents(total)} on ${showCount(carriers.length)} carriers${rest}; a cell is ${showDuration(Number(scale.width))}.`, () => ({
     headings: [`Time (${zoneName(scale.end)})`, 'Carrier thread ID', 'Events'],
     rows: carried.map((row) => [showInstant(parseInstant(row.time)), String(row.carrierThread), showCount(row.count)]),
     numbers: [1, 2],
   }));
+  await draw(panel.body, [trace], layout, 'Events by carrier thread and time');
   return undefined;
 }

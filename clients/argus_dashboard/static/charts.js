@@ -54,7 +54,7 @@ export function axis(settings = {}) {
   };
 }
 
-/** Ten or so hover lines would cover a chart: this leaves out the types that have nothing there. */
-export function listOnly(values) {
-  return values.map((value) => (value ? 'all' : 'skip'));
+/** Plotly reads its texts as a kind of HTML (links and emphasis): this keeps data plain text in them. */
+export function escapeHtml(text) {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

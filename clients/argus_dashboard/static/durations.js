@@ -8,6 +8,7 @@ import { colorOf, showCount, showDuration, showEvents } from './format.js';
 import { setState, shortType } from './state.js';
 import { formatDuration } from './time.js';
 
+const LABEL_PX = 50;
 const MEASURES = ['count', 'p50DurationNs', 'p90DurationNs', 'p99DurationNs', 'maxDurationNs'];
 
 /** The counts of each bar; types: the figures' rows, which have the least and the greatest duration. */
@@ -34,6 +35,8 @@ export async function loadDurations(params, types, { signal }) {
 export async function showDurations(panel, { timed, edges, counts }) {
   if (!timed.length) return panel.empty('No event here has a duration.');
   const total = counts.flat().reduce((sum, row) => sum + row.count, 0);
+  const step = Math.ceil((edges.length * LABEL_PX) / panel.section.clientWidth);
+  const marks = [...edges.keys()].filter((index) => index % step === 0);
   const traces = timed.map(({ eventType }) => ({
     type: 'bar',
     name: shortType(eventType),
@@ -44,6 +47,11 @@ export async function showDurations(panel, { timed, edges, counts }) {
     marker: { color: colorOf(shortType(eventType)), line: { width: 0 } },
     hovertemplate: '%{text}: %{y:,}<extra>%{fullData.name}</extra>',
   }));
+  panel.ready(`${showEvents(total)} with a duration. Drag over the chart to filter by duration.`, () => ({
+    headings: ['From', 'Below', ...timed.map((row) => shortType(row.eventType))],
+    rows: counts.map((_, index) => [showDuration(edges[index]), showDuration(edges[index + 1]), ...traces.map((trace) => showCount(trace.y[index]))]),
+    numbers: [0, 1, ...timed.map((_, index) => index + 2)],
+  }));
   const chart = await draw(
     panel.body,
     traces,
@@ -51,20 +59,15 @@ export async function showDurations(panel, { timed, edges, counts }) {
       barmode: 'stack',
       bargap: 0.06,
       dragmode: 'zoom',
-      xaxis: axis({ fixedrange: false, range: [0, counts.length], tickvals: edges.map((_, index) => index), ticktext: edges.map(showDuration), title: 'Duration (log scale)' }),
+      xaxis: axis({ fixedrange: false, range: [0, counts.length], tickangle: 0, tickvals: marks, ticktext: marks.map((index) => showDuration(edges[index])), title: 'Duration (log scale)' }),
       yaxis: axis({ title: 'Events', tickformat: '~s' }),
     },
     'Durations: how many events in each range of a log scale, by type',
   );
+  if (!chart.edges) chart.on('plotly_relayout', (change) => zoomTo(chart.edges, change));
   chart.edges = edges;
-  if (!panel.body.querySelector('table')) chart.on('plotly_relayout', (change) => zoomTo(chart.edges, change));
-  panel.body.querySelector('table')?.remove();
-  panel.body.append(percentiles(timed));
-  panel.ready(`${showEvents(total)} with a duration. Drag over the chart to filter by duration.`, () => ({
-    headings: ['From', 'Below', ...timed.map((row) => shortType(row.eventType))],
-    rows: counts.map((_, index) => [showDuration(edges[index]), showDuration(edges[index + 1]), ...traces.map((trace) => showCount(trace.y[index]))]),
-    numbers: [0, 1, ...timed.map((_, index) => index + 2)],
-  }));
+  panel.body.querySelector('.scroll')?.remove();
+  panel.body.append(element('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Durations by type' }, percentiles(timed)));
   return undefined;
 }
 

@@ -35,6 +35,12 @@ export function showEventsProblem(problem) {
   say(`${problem.title}${problem.detail ? `: ${problem.detail}` : ''}`);
 }
 
+export function showNoEvents() {
+  events = [];
+  total = 0;
+  render();
+}
+
 /** How many events match now, when they are more than the table has. */
 export function setTotal(totalEvents) {
   total = totalEvents;

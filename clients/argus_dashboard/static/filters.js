@@ -50,9 +50,8 @@ function chipOf(type) {
     const ticked = [...byId('types').querySelectorAll('input:checked')].map((input) => input.value);
     setState({ types: ticked });
   });
-  const swatch = element('span', { className: 'swatch', 'aria-hidden': 'true' });
-  swatch.style.background = `var(${colorName(type)})`;
-  return element('label', { className: 'chip' }, box, swatch, element('span', { text: type }), element('span', { className: 'count' }));
+  box.style.setProperty('--color', `var(${colorName(type)})`);
+  return element('label', { className: 'chip' }, box, element('span', { text: type }), element('span', { className: 'count' }));
 }
 
 function readInstant(name) {

@@ -2,9 +2,9 @@
 
 import { axis, draw } from './charts.js';
 import { bucketWidth, wholeBuckets } from './buckets.js';
-import { colorOf, showCount, showEvents } from './format.js';
+import { colorOf, showCount, showDuration, showEvents } from './format.js';
 import { setState, shortType } from './state.js';
-import { NS_PER_S, axisInstant, floorTo, formatDuration, formatInstant, offsetMinutes, parseInstant, showInstant, zoneName } from './time.js';
+import { NS_PER_S, axisInstant, floorTo, formatInstant, offsetMinutes, parseInstant, showInstant, zoneName } from './time.js';
 
 let shown = null;
 
@@ -17,14 +17,14 @@ export function timeScale(start, end, roomPx) {
 /** The settings of an axis over a time scale. */
 export function timeAxis(scale, settings = {}) {
   const range = [axisInstant(scale.start, scale.offset), axisInstant(scale.end, scale.offset)];
-  return axis({ type: 'date', range, title: `Time (${zoneName(scale.end)})`, nticks: 8, ...settings });
+  return axis({ type: 'date', range, title: `Time (${zoneName(scale.end)})`, tickangle: 0, ...settings });
 }
 
 /** rows: [{time, eventType, count}]. Returns how many events the bars hold together. */
 export async function showRate(panel, rows, scale, types) {
   const seconds = Number(scale.width) / Number(NS_PER_S);
   const total = rows.reduce((sum, row) => sum + row.count, 0);
-  const size = formatDuration(scale.width);
+  const size = showDuration(Number(scale.width));
   const traces = types
     .map((type) => ({ type, rows: rows.filter((row) => shortType(row.eventType) === type) }))
     .filter((trace) => trace.rows.length)
@@ -39,7 +39,7 @@ export async function showRate(panel, rows, scale, types) {
       marker: { color: colorOf(trace.type), line: { width: 0 } },
       hovertemplate: '%{y:,.3~s}/s (%{customdata:,})',
     }));
-  const caption = `${showEvents(total)}; a bar is ${size}. Drag over the chart to zoom in.`;
+  panel.ready(`${showEvents(total)}; a bar is ${size}. Drag over the chart to zoom in.`, () => asTable(rows, scale));
   const chart = await draw(
     panel.body,
     traces,
@@ -54,7 +54,6 @@ export async function showRate(panel, rows, scale, types) {
   );
   if (!shown) chart.on('plotly_relayout', zoomTo);
   shown = scale;
-  panel.ready(caption, () => asTable(rows, scale));
   return total;
 }
 

@@ -3,7 +3,7 @@
 import { getJson, isAbort } from './api.js';
 import { showCarriers } from './carriers.js';
 import { loadDurations, showDurations } from './durations.js';
-import { loadEvents, setTotal, showEventsLoading, showEventsProblem } from './events.js';
+import { loadEvents, setTotal, showEventsLoading, showEventsProblem, showNoEvents } from './events.js';
 import { FIGURE_MEASURES, showFigures } from './figures.js';
 import { showSources, showTypeCounts } from './filters.js';
 import { HEAP_MEASURES, HEAP_TYPES, showHeap } from './heap.js';
@@ -27,7 +27,7 @@ export async function refresh(state, typeNames, { signal, withEvents = true }) {
   for (let left = TRIES; ; left -= 1) {
     const { params, plan, start, end } = await resolve(state, signal);
     const view = { state, params, plan, typeNames, start, end, signal, withEvents };
-    const total = plan.totalEvents === 0 ? showNothing(view) : await showAll(view);
+    const total = await (plan.totalEvents === 0 ? showNothing(view) : showAll(view));
     if (total === plan.totalEvents || left === 1) return plan;
   }
 }
@@ -53,11 +53,13 @@ async function resolve(state, signal) {
   return { params, plan, start, end: start !== null && last !== null && last <= start ? start + 1n : last };
 }
 
-function showNothing({ state, plan }) {
+async function showNothing({ state, params, plan, signal }) {
   drawings = [];
   showFigures(plan, [], state.types);
   showTypeCounts([]);
+  showNoEvents();
   for (const panel of Object.values(panels)) panel.empty('No events match these filters.');
+  await loadSources(state, params, signal);
   return 0;
 }
 
@@ -100,11 +102,6 @@ async function showAll(view) {
     const { events } = await aggregate([timeKey(scale()), 'carrier_thread'], ['count']);
     return () => showCarriers(panels.carriers, events, scale());
   };
-  const loadSources = async () => {
-    const others = new URLSearchParams(params);
-    others.delete('source');
-    showSources((await aggregateOf(others, ['source'], ['count'], {}, signal)).events, state);
-  };
   const loadTable = async () => {
     if (!withEvents) return setTotal(plan.totalEvents);
     return loadEvents(params, plan.totalEvents, { signal }).catch(reportTo(showEventsProblem));
@@ -118,9 +115,16 @@ async function showAll(view) {
     toPanel(panels.stacks, loadStacks),
     toPanel(panels.heap, loadHeap),
     toPanel(panels.carriers, loadCarriers),
-    loadSources(),
+    loadSources(state, params, signal),
   ]);
   return total ?? plan.totalEvents;
+}
+
+/** What else there would be to choose from: the filter by source is left out. */
+async function loadSources(state, params, signal) {
+  const others = new URLSearchParams(params);
+  others.delete('source');
+  showSources((await aggregateOf(others, ['source'], ['count'], {}, signal)).events, state);
 }
 
 /** Loads and draws; a refusal of this part alone is said in this part alone. */

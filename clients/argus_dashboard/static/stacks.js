@@ -5,7 +5,7 @@ import { showCount, showDuration, showEvents } from './format.js';
 
 const MAX_SHOWN = 10;
 // Frames of the JDK's own machinery say nothing about whose code it was.
-const MACHINERY = /^(java|jdk|sun)\./;
+const MACHINERY = /^(java|javax|jdk|sun)\.|\$\$Lambda/;
 
 /** rows: [{stack, stackExample, count, sumDurationNs, p99DurationNs}]; totalGroups: how many there are. */
 export function showStacks(panel, rows, totalGroups) {
@@ -31,7 +31,8 @@ export function showStacks(panel, rows, totalGroups) {
 function rowsOf(row, most, isOpen) {
   const frames = (row.stackExample ?? '').split('\n').filter(Boolean);
   const id = `stack-${row.stack ?? 'none'}`;
-  const title = frames.find((frame) => !MACHINERY.test(frame)) ?? frames[0] ?? 'No stack';
+  const own = frames.filter((frame) => !MACHINERY.test(frame));
+  const title = own.join(' ← ') || frames[0] || 'No stack';
   const button = element('button', { type: 'button', className: 'expand', 'aria-expanded': String(isOpen), 'aria-controls': id, title }, element('span', { text: title }));
   button.dataset.stack = row.stack ?? '';
   const whole = element('tr', { id, className: 'whole', hidden: !isOpen }, element('td', { colSpan: 4 }, element('pre', { text: frames.join('\n') || 'These events carry no stack.', tabIndex: 0 })));

@@ -1,0 +1,187 @@
+"""Events grouped: query and snapshot → ordered, bounded, resumable batches of groups."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import wait
+from dataclasses import dataclass, replace
+from typing import Self
+
+import pyarrow as pa
+
+from argus_grpc.bounds import slice_by_bytes
+from argus_grpc.errors import EventsMissed, EventsRemoved, SumOverflow
+from argus_grpc.grouping import Grouping, grouped
+from argus_grpc.store import DuckDbStore, Totals
+from argus_grpc.tokens import GroupsPosition, TokenMaker
+from argus_grpc.v1.query_pb2 import EventQuery
+
+
+@dataclass(frozen=True)
+class AggregateRequest:
+    """What is asked for, checked; max_rows None for no limit."""
+
+    query: EventQuery
+    grouping: Grouping
+    max_rows: int | None
+    max_batch_bytes: int
+
+    @property
+    def digest(self) -> str:
+        """Names what a resume token is bound to: query, keys and measures."""
+        messages = (self.query, *self.grouping.group_by, None, *self.grouping.measures)
+        bound = repr([message and message.SerializeToString(deterministic=True) for message in messages])
+        return hashlib.sha256(bound.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class GroupBatch:
+    """Some groups, in order, with the place before the first and after the last."""
+
+    groups: pa.RecordBatch
+    first_row: int
+    resume_token: str
+
+
+class Aggregate:
+    """One export of groups. Close it, or use `with`.
+
+    To be used by one thread; only `cancel` may be called from others.
+    """
+
+    def __init__(
+        self, request: AggregateRequest, store: DuckDbStore, tokens: TokenMaker, resume_token: str = ""
+    ) -> None:
+        """resume_token: where to go on; empty: a new export.
+
+        Raises InvalidToken, TokenExpired.
+        """
+        self._request = request
+        self._tokens = tokens
+        self._store = store
+        self._resumed = (
+            tokens.check(resume_token, GroupsPosition, request.digest, store.store_id, now_s=int(time.time()))
+            if resume_token
+            else None
+        )
+        self.watermark = self._resumed.watermark if self._resumed else store.watermark
+        self._grouped = store.group(grouped(request.query, self.watermark, request.grouping))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._grouped.close()
+
+    def cancel(self) -> None:
+        """Stops the grouping; what goes on with it raises Cancelled."""
+        self._grouped.cancel()
+
+    def begin(self, heartbeat_s: float) -> Iterator[None]:
+        """Groups the events; to be read to its end first. Gives a None every heartbeat_s until then.
+
+        Raises Cancelled, EventsMissed, EventsRemoved, SumOverflow, TooLarge.
+        """
+        first_row = self._resumed.rows_sent if self._resumed else 0
+        computing = self._grouped.compute(
+            self._request.grouping.schema, self._cut, first_row, self._request.max_rows
+        )
+        while wait([computing], heartbeat_s).not_done:
+            yield None
+        self._totals = computing.result()
+        self._start = self._position = self._place(self._totals)
+        limit = self._request.max_rows
+        rows_left = self._totals.groups - first_row
+        self._rows_to_send = rows_left if limit is None else min(rows_left, limit)
+
+    def _place(self, totals: Totals) -> GroupsPosition:
+        if self._resumed:
+            # A store that ends before the watermark is an older copy, with other events.
+            if totals.events != self._resumed.matching_events or self._store.watermark < self.watermark:
+                raise EventsRemoved
+            return self._resumed
+        after_sequence = self._request.query.after_sequence
+        if 0 < after_sequence < self.removed_events:
+            raise EventsMissed(after_sequence, self.removed_events)
+        return GroupsPosition(
+            export_id=secrets.token_hex(8),
+            exported_at_ns=time.time_ns(),
+            request_digest=self._request.digest,
+            store_id=self.store_id,
+            watermark=self.watermark,
+            matching_events=totals.events,
+            rows_sent=0,
+        )
+
+    @property
+    def store_id(self) -> str:
+        return self._store.store_id
+
+    @property
+    def removed_events(self) -> int:
+        """How many events the store had once and has no more: its first."""
+        return min(self._totals.removed_through, self.watermark)
+
+    @property
+    def export_id(self) -> str:
+        return self._start.export_id
+
+    @property
+    def exported_at_ns(self) -> int:
+        return self._start.exported_at_ns
+
+    @property
+    def total_events(self) -> int:
+        """How many events are in all the groups, whatever the limit."""
+        return self._totals.events
+
+    @property
+    def first_row(self) -> int:
+        """How many groups came before this stream."""
+        return self._start.rows_sent
+
+    @property
+    def total_rows(self) -> int:
+        """How many groups the export has from its start to its end, the limit counted in."""
+        return self._start.rows_sent + self._rows_to_send
+
+    @property
+    def rows_sent(self) -> int:
+        """How many groups have been handed out, from the export's start."""
+        return self._position.rows_sent
+
+    @property
+    def rows_remaining(self) -> int:
+        """How many groups have not been handed out."""
+        return self._totals.groups - self._position.rows_sent
+
+    def resume_token(self) -> str:
+        """A token for the place after the last batch handed out."""
+        return self._tokens.make(self._position, now_s=int(time.time()))
+
+    def batches(self) -> Iterator[GroupBatch]:
+        """The groups from this stream's start on."""
+        for groups in self._grouped.batches():
+            first_row = self._position.rows_sent
+            self._position = replace(self._position, rows_sent=first_row + groups.num_rows)
+            yield GroupBatch(groups, first_row, self.resume_token())
+
+    def _cut(self, groups: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Batches that fit a message. Raises SumOverflow."""
+        typed = pa.RecordBatch.from_arrays(
+            [*map(self._typed, groups.schema.names, groups.columns)],
+            schema=self._request.grouping.schema,
+        )
+        return slice_by_bytes(typed, typed.num_rows, self._request.max_batch_bytes)
+
+    def _typed(self, name: str, values: pa.Array) -> pa.Array:
+        type_ = self._request.grouping.schema.field(name).type
+        try:
+            return values.cast(type_)
+        except pa.ArrowInvalid as error:
+            # Only a sum has a wider type in the store.
+            names = [column.name for column in self._request.grouping.columns]
+            place = names.index(name) - len(self._request.grouping.key_columns)
+            column = self._request.grouping.measures[place].column
+            raise SumOverflow(f"measures[{place}]", column) from error

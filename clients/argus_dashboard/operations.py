@@ -1,0 +1,162 @@
+"""What is served under which path, and how it is described: the routes and /openapi.json come from it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from argus_dashboard import api
+from argus_dashboard.export import EXPORT_PARAMETERS, MEDIA_TYPES, ExportEndpoint
+from argus_dashboard.follow import FOLLOW_PARAMETERS, FollowEndpoint
+from argus_dashboard.parameters import Parameter
+
+_INTEGER = {"type": "integer", "format": "int64"}
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
+_INSTANT_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
+_EVENT = {
+    "type": "object",
+    "description": "An event by the columns' JSON names; what is NULL is left out.",
+    "additionalProperties": {"type": ["string", "number", "null"]},
+}
+_EVENTS = {"type": "array", "items": _EVENT}
+
+
+def _closed(**properties: Any) -> dict[str, Any]:
+    """The schema of an object with these members, all of them and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+_QUERY = {
+    "type": "object",
+    "description": "The query as applied: from, to and type always, the rest where set.",
+    "required": ["from", "to", "type"],
+}
+_COLUMN = _closed(
+    name=_TEXT,
+    jsonName=_TEXT,
+    title=_TEXT,
+    type={"enum": ["string", "int32", "int64", "double", "timestamp_ns", "event_type"]},
+    unit={"type": ["string", "null"], "description": "In UCUM codes."},
+    description=_TEXT,
+    carriedBy={**_TEXTS, "description": "The event types that have it; empty: all."},
+    isDefault={"type": "boolean"},
+)
+_PLAN = _closed(
+    totalEvents=_INTEGER,
+    firstTimestamp=_INSTANT_OR_NULL,
+    lastTimestamp=_INSTANT_OR_NULL,
+    estimatedCsvBytes=_INTEGER,
+    estimatedJsonBytes=_INTEGER,
+    watermark=_INTEGER,
+    removedEvents=_INTEGER,
+    query=_QUERY,
+    columns=_TEXTS,
+    redactedColumns=_TEXTS,
+)
+_EXPORT = _closed(
+    exportedAt={"type": "string", "format": "date-time"},
+    query=_QUERY,
+    totalEvents=_INTEGER,
+    events=_EVENTS,
+)
+_HEALTH = _closed(status={"enum": ["ok", "unavailable"]}, server={"enum": ["reachable", "unreachable"]})
+
+
+def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": _TEXT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One path that is read by GET and HEAD.
+
+    content: of the 200, by media type. headers: of the 200. request_headers: beyond the usual ones.
+    other_answers: those that are no problem+json, by status.
+    """
+
+    path: str
+    endpoint: Callable[..., Any]
+    summary: str
+    parameters: tuple[Parameter, ...] = ()
+    content: Mapping[str, Any]
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    other_answers: Mapping[str, Any] = field(default_factory=dict)
+
+
+OPERATIONS = (
+    Operation(
+        path="/export",
+        endpoint=ExportEndpoint(),
+        summary="The matching events as a file. An answer that breaks off lacks its last chunk, and over "
+        "HTTP/1.0 its connection is reset.",
+        parameters=EXPORT_PARAMETERS,
+        content={
+            **{media_type: {} for media_type in MEDIA_TYPES.values()},
+            **_json(_EXPORT),
+            "application/gzip": {},
+            "application/zstd": {},
+        },
+        headers={
+            "Content-Disposition": _header("The file's name, with the date of from, else today's."),
+            "X-Argus-Export-Id": _header("Names the export in logs."),
+            "X-Argus-Exported-At": _header("When it began."),
+            "X-Argus-Columns": _header("The columns, in order."),
+            "X-Argus-Watermark": _header("Pass it as after_sequence to get what has come since."),
+            "X-Argus-Total-Events": _header("How many events it has, exactly."),
+            "X-Argus-Completeness": _header("COMPLETE, or TRUNCATED by the limit."),
+            "X-Argus-Rows-Remaining": _header("How many more match than the limit lets through."),
+        },
+    ),
+    Operation(
+        path="/api/columns",
+        endpoint=api.columns,
+        summary="The columns and the event types that there are.",
+        content=_json(
+            _closed(
+                columns={"type": "array", "items": _COLUMN},
+                eventTypes={"type": "array", "items": _closed(name=_TEXT, shortName=_TEXT)},
+            )
+        ),
+    ),
+    Operation(
+        path="/api/plan",
+        endpoint=api.plan,
+        summary="What an export would hold: the exact count, and about how large its files would be.",
+        parameters=api.PLAN_PARAMETERS,
+        content=_json(_PLAN),
+    ),
+    Operation(
+        path="/api/events",
+        endpoint=api.events,
+        summary="The newest matching events by timestamp, the newest first.",
+        parameters=api.EVENTS_PARAMETERS,
+        content=_json(_closed(events=_EVENTS, watermark=_INTEGER)),
+    ),
+    Operation(
+        path="/api/follow",
+        endpoint=FollowEndpoint(),
+        summary="New events as they are stored, as server-sent events: `events` with a JSON array of them, "
+        "and `heartbeat` every few seconds while there are none. They begin with what is stored from now "
+        "on, or after after_sequence.",
+        parameters=FOLLOW_PARAMETERS,
+        request_headers={"Last-Event-ID": "The last id that came of the same stream: it goes on after it."},
+        content={"text/event-stream": {"schema": _TEXT}},
+    ),
+    Operation(
+        path="/healthz",
+        endpoint=api.healthz,
+        summary="Whether the dashboard runs, and its server answers.",
+        content=_json(_HEALTH),
+        other_answers={"503": {"description": "The server does not answer.", "content": _json(_HEALTH)}},
+    ),
+)
