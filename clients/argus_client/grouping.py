@@ -1,7 +1,10 @@
 """Group keys and measures as people write them, to and from the contract's messages."""
 
+from collections.abc import Iterable
+
 from argus_client.times import format_duration, parse_duration_ns
 from argus_grpc.v1.aggregate_pb2 import GroupBy, Measure
+from argus_grpc.v1.export_pb2 import Column, ColumnType
 
 _TIME = "time"
 _PREFIX = "FUNCTION_"
@@ -11,6 +14,32 @@ _FUNCTIONS = {
     if value.number
 }
 _COUNT = "count"
+
+GROUP_KEYS = (
+    _TIME,
+    "event_type",
+    "source",
+    "thread_name",
+    "carrier_thread",
+    "class_name",
+    "method_name",
+    "monitor_class",
+    "gc_cause",
+    "stack",
+)
+"""What events can be grouped by; time needs a width: time:1m."""
+
+
+def measures_of(columns: Iterable[Column]) -> list[str]:
+    """All measures there are of these columns: of durations, bytes and ratios."""
+    measured = [
+        column.name
+        for column in columns
+        if (column.type == ColumnType.COLUMN_TYPE_DOUBLE and column.unit == "1")
+        or (column.type == ColumnType.COLUMN_TYPE_INT64 and column.unit in ("ns", "By"))
+    ]
+    functions = [name for name in _FUNCTIONS if name != _COUNT]
+    return [_COUNT, *(f"{function}:{column}" for column in measured for function in functions)]
 
 
 def parse_group_key(text: str) -> GroupBy:

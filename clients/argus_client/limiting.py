@@ -1,4 +1,4 @@
-"""The first events of an export, with how many remain known before the first of them."""
+"""The first rows of an export, with how many remain known before the first of them."""
 
 from collections.abc import Iterator
 
@@ -9,11 +9,11 @@ from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
 
 
 class LimitedExport:
-    """At most `limit` events of an export, which has no limit itself; None: all of them.
+    """At most `limit` events of an export, or groups of them, which has no limit itself; None: all of them.
 
-    The server counts a limit in before it says how many events there are, so only an export without
-    one knows, when it begins, whether it will be cut. What is rendered of it is what an export with that
-    limit gives.
+    The server counts a limit in before it says how many there are, so only an export without one knows,
+    when it begins, whether it will be cut. What is rendered of events is what an export with that limit
+    gives; of groups, `totalGroups` says how many there are, and not how many the limit lets through.
     """
 
     def __init__(self, export: Export, limit: int | None) -> None:
@@ -23,17 +23,22 @@ class LimitedExport:
 
     @property
     def header(self) -> ExportHeader:
-        """As an export with the limit has it. Asking for it makes the call."""
+        """Asking for it makes the call."""
         header = ExportHeader()
         header.CopyFrom(self._export.header)
-        header.total_events -= self.rows_remaining
+        if not header.HasField("aggregation"):
+            header.total_events = self._row_count
         return header
 
     @property
     def rows_remaining(self) -> int:
-        """How many more events match than the limit lets through."""
-        total = self._export.header.total_events
-        return 0 if self._limit is None else max(0, total - self._limit)
+        """How many more there are than the limit lets through."""
+        return self._export.total_rows - self._row_count
+
+    @property
+    def _row_count(self) -> int:
+        total = self._export.total_rows
+        return total if self._limit is None else min(total, self._limit)
 
     @property
     def summary(self) -> ExportSummary:
@@ -44,8 +49,8 @@ class LimitedExport:
             raise RuntimeError("the export has no summary before it has been read to its end")
         return ExportSummary(
             completeness=ExportSummary.COMPLETENESS_TRUNCATED,
-            total_rows=self.header.total_events,
-            watermark=self.header.watermark,
+            total_rows=self._row_count,
+            watermark=self._export.header.watermark,
             rows_remaining=self.rows_remaining,
         )
 
@@ -54,7 +59,7 @@ class LimitedExport:
         if not self.rows_remaining:
             yield from self._export.read()
             return
-        rows_left = self.header.total_events
+        rows_left = self._row_count
         for batch in self._export:
             yield batch.slice(0, rows_left)
             rows_left -= min(rows_left, batch.num_rows)

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from argus_client import EventQuery, ExportClient
 from argus_client.formats.metadata import column_metadata, plan_metadata
 from argus_client.formats.objects import objects_text
+from argus_client.grouping import GROUP_KEYS, measures_of
 from argus_client.query import EVENT_TYPE_CODES
 from argus_dashboard.answers import answer, json_answer
 from argus_dashboard.gateway import Gateway
@@ -30,7 +31,8 @@ NO_PARAMETERS: tuple[Parameter, ...] = ()
 
 
 async def columns(request: Request) -> Response:
-    """GET /api/columns: the columns and the event types that there are, and the server that has them."""
+    """GET /api/columns: the columns, event types, group keys and measures that there are, and the server
+    that has them."""
     parse_query(request.scope["query_string"], NO_PARAMETERS)
     gateway: Gateway = request.app.state.gateway
     found = await gateway.call(lambda client: client.columns())
@@ -43,6 +45,8 @@ async def columns(request: Request) -> Response:
             ],
             # For the command lines that the page offers.
             "server": gateway.config.server,
+            "groupBy": GROUP_KEYS,
+            "measures": measures_of(found),
         },
     )
 

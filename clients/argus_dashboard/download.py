@@ -1,13 +1,13 @@
-"""One export on its way into an HTTP answer: what its thread does."""
+"""One export, or groups of events, on its way into an HTTP answer: what its thread does."""
 
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TypeAlias
 
 import pyarrow as pa
 
-from argus_client import ArgusClientError, EventQuery, ExportClient
+from argus_client import ArgusClientError, Export, ExportClient
 from argus_client.compression import Compressor
 from argus_client.formats.metadata import metadata_fields
 from argus_client.limiting import LimitedExport
@@ -21,46 +21,51 @@ _GZIP_WBITS = 31
 _GZIP_LEVEL = 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExportRequest:
-    """Which events are exported, and how."""
+OnRetry: TypeAlias = Callable[[int, float, ArgusClientError], None]
 
-    query: EventQuery
-    columns: tuple[str, ...]
+
+@dataclass(frozen=True, kw_only=True)
+class FileRequest:
+    """What is written into an answer, and how.
+
+    export: asks a client for it, without the limit.
+    """
+
+    export: Callable[[ExportClient, OnRetry], Export]
     limit: int | None
-    order: Literal["time", "arrival"]
     form: FileForm
 
 
 class Download:
-    """Makes the bytes of one export. `run` is for a thread of its own, `close` for any."""
+    """Makes the bytes of one answer. `run` is for a thread of its own, `close` for any.
+
+    coding: of the bytes on their way, beside the file's own compression.
+    """
 
     def __init__(
         self,
         server: str,
-        request: ExportRequest,
+        request: FileRequest,
         coding: ContentCoding,
         put: Callable[[Chunk], None],
         *,
         retry_for_s: float,
-        on_retry: Callable[[int, float, ArgusClientError], None],
+        on_retry: OnRetry,
     ) -> None:
-        self._request = request
+        self._form = request.form
         self._put = put
         self._on_retry = on_retry
         self._coder = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_WBITS) if coding == "gzip" else None
         self._pending: list[Chunk] = []
         self._pending_bytes = 0
         self._has_put = False
-        self.events = 0
+        self.rows = 0
         """How many have been rendered."""
         self.size_bytes = 0
         """How many bytes of the file have been made, before the coding."""
         # A client of its own, so a connection of its own: one that is not read holds up no other.
         self._client = ExportClient(server, retry_for_s=retry_for_s)
-        self._export = self._client.export(
-            request.query, columns=request.columns, order=request.order, on_retry=self._before_retry
-        )
+        self._export = request.export(self._client, self._before_retry)
         self._limited = LimitedExport(self._export, request.limit)
 
     @property
@@ -86,7 +91,7 @@ class Download:
         """Puts the export's bytes, the first of them when its first batch is there. Raises an
         ArgusClientError, and what `put` raises."""
         with self._client, self._export:
-            compressor = Compressor(self._request.form.compression)
+            compressor = Compressor(self._form.compression)
 
             def write(data: bytes | pa.Buffer) -> None:
                 for piece in compressor.compress(data):
@@ -94,9 +99,9 @@ class Download:
 
             render_export(
                 self._limited,
-                self._request.form,
+                self._form,
                 write,
-                after_batch=lambda _: self._flush() if not self._has_put else None,
+                after_batch=lambda *_: self._flush() if not self._has_put else None,
                 on_progress=self._count,
             )
             self._add(compressor.finish())
@@ -110,8 +115,8 @@ class Download:
             _ = self._export.header
             self._put(b"")
 
-    def _count(self, events: int) -> None:
-        self.events = events
+    def _count(self, rows: int) -> None:
+        self.rows = rows
 
     def _before_retry(self, attempt: int, wait_s: float, error: ArgusClientError) -> None:
         # What has not begun is told at once, and may be asked for again.

@@ -55,6 +55,8 @@ class Gateway:
         self.downloads = Slots("max_downloads", config.max_downloads, "downloads at once", retry_after_s=5.0)
         self.download_threads = ThreadPoolExecutor(config.max_downloads, thread_name_prefix="download")
         self.watched = WatchedDownloads()
+        self.groupings = Slots("max_groupings", _MAX_CALLS, "groupings at once", retry_after_s=1.0)
+        self.grouping_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="grouping")
         self.follows = Slots("max_follows", config.max_follows, "followers at once", retry_after_s=30.0)
         self.follow_threads = ThreadPoolExecutor(config.max_follows, thread_name_prefix="follow")
         self.is_stopping = asyncio.Event()
@@ -65,7 +67,13 @@ class Gateway:
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
-        for threads in (self.download_threads, self.follow_threads, self._call_threads, self._health_thread):
+        for threads in (
+            self.download_threads,
+            self.follow_threads,
+            self.grouping_threads,
+            self._call_threads,
+            self._health_thread,
+        ):
             threads.shutdown()
 
     async def call(self, ask: Callable[[ExportClient], _Answer]) -> _Answer:

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from argus_dashboard import api
-from argus_dashboard.export import EXPORT_PARAMETERS, MEDIA_TYPES, ExportEndpoint
+from argus_dashboard.aggregate import AGGREGATE_PARAMETERS, AggregateEndpoint
+from argus_dashboard.export import EXPORT_PARAMETERS, ExportEndpoint
 from argus_dashboard.follow import FOLLOW_PARAMETERS, FollowEndpoint
 from argus_dashboard.parameters import Parameter
+from argus_dashboard.watched import DOWNLOAD_PARAMETERS, download
+from argus_dashboard.sending import MEDIA_TYPES
 
 _INTEGER = {"type": "integer", "format": "int64"}
 _TEXT = {"type": "string"}
@@ -64,6 +67,22 @@ _EXPORT = _closed(
     totalEvents=_INTEGER,
     events=_EVENTS,
 )
+_AGGREGATE = _closed(
+    exportedAt={"type": "string", "format": "date-time"},
+    query=_QUERY,
+    totalEvents=_INTEGER,
+    groupBy=_TEXTS,
+    measures=_TEXTS,
+    totalGroups=_INTEGER,
+    events=_EVENTS,
+)
+_DOWNLOAD = _closed(
+    state={"enum": ["unknown", "running", "whole", "refused", "broken", "cancelled"]},
+    reason={"type": ["string", "null"], "description": "Why it was refused, or broke."},
+    rows={**_INTEGER, "description": "How many events have been written."},
+    totalEvents={"type": ["integer", "null"], "description": "null before it has begun."},
+    bytes={**_INTEGER, "description": "How much of the file has been written."},
+)
 _HEALTH = _closed(status={"enum": ["ok", "unavailable"]}, server={"enum": ["reachable", "unreachable"]})
 
 
@@ -73,6 +92,21 @@ def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": _TEXT}
+
+
+def _file(json_schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{media_type: {} for media_type in MEDIA_TYPES}, **_json(json_schema)}
+
+
+_FILE_HEADERS = {
+    "X-Argus-Export-Id": _header("Names the export in logs."),
+    "X-Argus-Exported-At": _header("When it began."),
+    "X-Argus-Columns": _header("The columns, in order."),
+    "X-Argus-Watermark": _header("Pass it as after_sequence to get what has come since."),
+    "X-Argus-Total-Events": _header("How many events it has, exactly."),
+    "X-Argus-Completeness": _header("COMPLETE, or TRUNCATED by the limit."),
+    "X-Argus-Rows-Remaining": _header("How many more match than the limit lets through."),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,31 +134,31 @@ OPERATIONS = (
         summary="The matching events as a file. An answer that breaks off lacks its last chunk, and over "
         "HTTP/1.0 its connection is reset.",
         parameters=EXPORT_PARAMETERS,
-        content={
-            **{media_type: {} for media_type in MEDIA_TYPES.values()},
-            **_json(_EXPORT),
-            "application/gzip": {},
-            "application/zstd": {},
-        },
+        content=_file(_EXPORT),
         headers={
             "Content-Disposition": _header("The file's name, with the date of from, else today's."),
-            "X-Argus-Export-Id": _header("Names the export in logs."),
-            "X-Argus-Exported-At": _header("When it began."),
-            "X-Argus-Columns": _header("The columns, in order."),
-            "X-Argus-Watermark": _header("Pass it as after_sequence to get what has come since."),
-            "X-Argus-Total-Events": _header("How many events it has, exactly."),
-            "X-Argus-Completeness": _header("COMPLETE, or TRUNCATED by the limit."),
-            "X-Argus-Rows-Remaining": _header("How many more match than the limit lets through."),
+            **_FILE_HEADERS,
         },
+    ),
+    Operation(
+        path="/api/aggregate",
+        endpoint=AggregateEndpoint(),
+        summary="The matching events in groups, ordered by their keys, NULL last.",
+        parameters=AGGREGATE_PARAMETERS,
+        content=_file(_AGGREGATE),
+        headers=_FILE_HEADERS,
     ),
     Operation(
         path="/api/columns",
         endpoint=api.columns,
-        summary="The columns and the event types that there are.",
+        summary="The columns, event types, group keys and measures that there are.",
         content=_json(
             _closed(
                 columns={"type": "array", "items": _COLUMN},
                 eventTypes={"type": "array", "items": _closed(name=_TEXT, shortName=_TEXT)},
+                server={**_TEXT, "description": "The Argus server, HOST:PORT."},
+                groupBy=_TEXTS,
+                measures=_TEXTS,
             )
         ),
     ),
@@ -151,6 +185,14 @@ OPERATIONS = (
         parameters=FOLLOW_PARAMETERS,
         request_headers={"Last-Event-ID": "The last id that came of the same stream: it goes on after it."},
         content={"text/event-stream": {"schema": _TEXT}},
+    ),
+    Operation(
+        path="/api/download",
+        endpoint=download,
+        summary="What becomes of a download that was given a download_id: how far it is, and how it ended. "
+        "Known while it runs, and for ten minutes.",
+        parameters=DOWNLOAD_PARAMETERS,
+        content=_json(_DOWNLOAD),
     ),
     Operation(
         path="/healthz",

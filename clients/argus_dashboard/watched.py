@@ -1,4 +1,4 @@
-"""What becomes of a download that a page watches: GET /api/exports/ID.
+"""What becomes of a download that a page watches: GET /api/download.
 
 A page hands a download to the browser, which streams it to disk and tells the page nothing of it. So the
 page names it (download_id), and asks the one who sends the bytes.
@@ -8,8 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from starlette.requests import Request
@@ -18,7 +17,6 @@ from starlette.responses import Response
 from argus_dashboard.answers import json_answer
 from argus_dashboard.download import Download
 from argus_dashboard.parameters import Parameter, parse_query, shown
-from argus_dashboard.problems import Problem
 from argus_dashboard.streaming import AnswerBroken
 
 MAX_KEPT = 1_024
@@ -26,7 +24,7 @@ KEPT_S = 600.0
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
-State = Literal["running", "whole", "refused", "broken", "cancelled"]
+State = Literal["unknown", "running", "whole", "refused", "broken", "cancelled"]
 
 
 def _parse_id(text: str) -> str:
@@ -38,7 +36,7 @@ def _parse_id(text: str) -> str:
 DOWNLOAD_ID_PARAMETER = Parameter(
     "download_id",
     _parse_id,
-    "A name, new and not to be guessed, under which GET /api/exports/ID tells what becomes of this download.",
+    "A name, new and not to be guessed, under which GET /api/download tells what becomes of the download.",
     {"type": "string", "pattern": f"^{_ID.pattern}$"},
 )
 
@@ -50,7 +48,7 @@ class Watched:
 
     state: State = "running"
     reason: str | None = None
-    events: int = 0
+    rows: int = 0
     total_events: int | None = None
     size_bytes: int = 0
     ended_s: float | None = None
@@ -68,7 +66,7 @@ class Watched:
     def update(self) -> None:
         """Takes over how far the download is."""
         if self._download is not None:
-            self.events, self.size_bytes = self._download.events, self._download.size_bytes
+            self.rows, self.size_bytes = self._download.rows, self._download.size_bytes
 
     def end(self, now_s: float, state: State, reason: str | None = None) -> None:
         """Nothing more comes of it."""
@@ -107,12 +105,12 @@ class WatchedDownloads:
                 # What a reader calls off by going away raises nothing here.
                 watched.end(self._clock(), "whole" if watched.state == "whole" else "cancelled")
 
-    def get(self, id: str) -> Watched | None:
-        """The download of that id, as far as it is now."""
+    def get(self, id: str) -> Watched:
+        """The download of that id, as far as it is now; an unknown one has not been asked for, or is
+        forgotten."""
         self._forget_old()
-        watched = self._by_id.get(id)
-        if watched is not None:
-            watched.update()
+        watched = self._by_id.get(id, Watched("unknown"))
+        watched.update()
         return watched
 
     def _forget_old(self) -> None:
@@ -128,21 +126,20 @@ class WatchedDownloads:
             del self._by_id[next(ended)]
 
 
-async def watched_export(request: Request) -> Response:
-    """GET /api/exports/ID: how far a download is, and how it ended."""
-    parse_query(request.scope["query_string"], ())
-    id = request.path_params["id"]
+DOWNLOAD_PARAMETERS = (replace(DOWNLOAD_ID_PARAMETER, is_required=True),)
+
+
+async def download(request: Request) -> Response:
+    """GET /api/download: how far a download is, and how it ended."""
+    values = parse_query(request.scope["query_string"], DOWNLOAD_PARAMETERS)
     downloads: WatchedDownloads = request.app.state.gateway.watched
-    watched = downloads.get(id)
-    if watched is None:
-        detail = f"no download {shown(id)} is under way, or ended in the last ten minutes"
-        raise Problem(HTTPStatus.NOT_FOUND, "not-found", detail)
+    watched = downloads.get(values["download_id"])
     return json_answer(
         request,
         {
             "state": watched.state,
             "reason": watched.reason,
-            "rows": watched.events,
+            "rows": watched.rows,
             "totalEvents": watched.total_events,
             "bytes": watched.size_bytes,
         },

@@ -5,7 +5,7 @@ import { ENDED, download } from './download.js';
 import { showBytes, showCount, showEvents, showPercent } from './format.js';
 
 const TITLES = {
-  waiting: 'Waiting for the browser to begin',
+  unknown: 'Waiting for the browser to begin',
   running: 'Downloading',
   whole: 'Whole',
   refused: 'The download was refused',
