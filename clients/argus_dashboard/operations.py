@@ -9,8 +9,8 @@ from argus_dashboard.aggregate import AGGREGATE_PARAMETERS, AggregateEndpoint
 from argus_dashboard.export import EXPORT_PARAMETERS, ExportEndpoint
 from argus_dashboard.follow import FOLLOW_PARAMETERS, FollowEndpoint
 from argus_dashboard.parameters import Parameter
-from argus_dashboard.watched import DOWNLOAD_PARAMETERS, download
 from argus_dashboard.sending import MEDIA_TYPES
+from argus_dashboard.watched import DOWNLOAD_PARAMETERS, download
 
 _INTEGER = {"type": "integer", "format": "int64"}
 _TEXT = {"type": "string"}
