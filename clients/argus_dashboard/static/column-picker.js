@@ -30,7 +30,8 @@ export class ColumnPicker {
       this.said,
     );
     this.#dragOver();
-    this.set(this.defaults);
+    this.names = this.defaults;
+    this.#draw();
   }
 
   get isDefault() {
@@ -98,9 +99,9 @@ export class ColumnPicker {
       'li',
       { draggable: true },
       label,
-      button('↑', () => this.move(name, place - 1, '.up'), { className: 'up', disabled: place === 0, 'aria-label': `Move ${title} up` }),
-      button('↓', () => this.move(name, place + 1, '.down'), { className: 'down', disabled: place === this.names.length - 1, 'aria-label': `Move ${title} down` }),
-      button('×', () => this.remove(name), { className: 'remove', disabled: this.names.length === 1, 'aria-label': `Take out ${title}` }),
+      button('↑', () => this.move(name, place - 1, '.up'), { className: 'quiet up', disabled: place === 0, 'aria-label': `Move ${title} up` }),
+      button('↓', () => this.move(name, place + 1, '.down'), { className: 'quiet down', disabled: place === this.names.length - 1, 'aria-label': `Move ${title} down` }),
+      button('×', () => this.remove(name), { className: 'quiet remove', disabled: this.names.length === 1, 'aria-label': `Take out ${title}` }),
     );
     row.addEventListener('keydown', (event) => {
       const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];

@@ -16,10 +16,31 @@ const NOT_IN_A_PLAN = ['format', 'compress', 'excel'];
 // A download goes on when the dialog is closed; the panel then stands at the page's foot.
 let downloads = null;
 
-/** Opens the dialog for what the page's filters show. Raises Problem when the dashboard does not answer. */
+/** Opens the dialog for what the page's filters show. */
 export async function openExportDialog(state) {
-  const schema = await getJson('/api/columns');
+  let schema;
+  try {
+    schema = await getJson('/api/columns');
+  } catch (problem) {
+    show(frameOf([element('footer', {}, element('p', { className: 'problem', role: 'alert', text: problem.message }))]));
+    return;
+  }
   new ExportDialog(state, schema).open();
+}
+
+function frameOf(content, onsubmit) {
+  const close = element('button', { type: 'button', className: 'quiet close', text: '×', 'aria-label': 'Close', onclick: () => dialog.close() });
+  const dialog = element(
+    'dialog',
+    { className: 'export-dialog', 'aria-labelledby': 'export-title', onclose: () => dialog.remove() },
+    element('form', { noValidate: true, onsubmit }, element('header', {}, element('h2', { id: 'export-title', text: 'Export Data' }), close), ...content),
+  );
+  return dialog;
+}
+
+function show(dialog) {
+  document.body.append(dialog);
+  dialog.showModal();
 }
 
 class ExportDialog {
@@ -34,27 +55,18 @@ class ExportDialog {
     downloads ??= new DownloadPanel(() => {});
     downloads.onChange = () => this.#showButtons();
     if (!downloads.isRunning) downloads.clear();
-    this.dialog = element(
-      'dialog',
-      { className: 'export-dialog', 'aria-labelledby': 'export-title', onclose: () => this.#closed() },
-      element(
-        'form',
-        { noValidate: true, onsubmit: (event) => this.#download(event) },
-        element(
-          'header',
-          {},
-          element('h2', { id: 'export-title', text: 'Export Data' }),
-          element('button', { type: 'button', className: 'quiet close', text: '×', 'aria-label': 'Close', onclick: () => this.dialog.close() }),
-        ),
+    this.dialog = frameOf(
+      [
         element('div', { className: 'body' }, ...this.form.elements, this.snippets.element),
         element('footer', {}, this.planned, this.warning, this.problem, downloads.element, element('div', { className: 'buttons' }, this.cancel, this.start)),
-      ),
+      ],
+      (event) => this.#download(event),
     );
+    this.dialog.addEventListener('close', () => this.#closed());
   }
 
   open() {
-    document.body.append(this.dialog);
-    this.dialog.showModal();
+    show(this.dialog);
     this.#changed({ now: true });
   }
 
@@ -123,7 +135,6 @@ class ExportDialog {
     clearTimeout(this.timer);
     this.planning?.abort();
     if (downloads.isRunning) document.body.append(downloads.element);
-    this.dialog.remove();
   }
 }
 

@@ -5,9 +5,9 @@ import { ENDED, download } from './download.js';
 import { showBytes, showCount, showEvents, showPercent } from './format.js';
 
 const TITLES = {
-  waiting: 'Waiting for the browser to begin',
+  unknown: 'Waiting for the browser to begin',
   running: 'Downloading',
-  whole: 'Whole',
+  whole: 'The file is whole',
   refused: 'The download was refused',
   broken: 'Failed: the file is not whole',
   cancelled: 'Cancelled: the file is not whole',

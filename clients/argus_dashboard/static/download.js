@@ -1,5 +1,5 @@
 // A download by the browser itself, which streams it to disk, and what the dashboard says of it meanwhile:
-// GET /api/exports/ID, told by whoever sends the bytes. So how it ended is known in every browser.
+// GET /api/download, told by whoever sends the bytes. So how it ended is known in every browser.
 
 import { Problem, getJson } from './api.js';
 
@@ -8,7 +8,7 @@ const POLL_MS = 400;
 const GONE_AFTER_MS = 8_000;
 
 /** What becomes of a download: `state` is one of
- *    waiting    the browser has not asked for it yet
+ *    unknown    the browser has not asked for it yet
  *    running    rows of totalEvents and bytes have been sent
  *    whole      all of it has been sent
  *    refused    nothing was sent; reason says why
@@ -29,13 +29,13 @@ export function download(params, onChange) {
 }
 
 async function watch(id, onChange) {
-  let last = { state: 'waiting', rows: 0, bytes: 0, totalEvents: null, reason: null };
+  let last = { state: 'unknown', rows: 0, bytes: 0, totalEvents: null, reason: null };
   let silentSince = null;
   onChange(last);
   while (!ENDED.has(last.state)) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     try {
-      last = await getJson(`/api/exports/${id}`);
+      last = afterAnswer(last, await getJson('/api/download', new URLSearchParams({ download_id: id })));
       silentSince = null;
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
@@ -46,13 +46,14 @@ async function watch(id, onChange) {
   }
 }
 
+function afterAnswer(last, answer) {
+  if (answer.state !== 'unknown' || last.state === 'unknown') return answer;
+  return { ...last, state: 'broken', reason: 'The dashboard was restarted meanwhile.' };
+}
+
 function afterProblem(last, problem, silentMs) {
-  if (problem.status === 404) {
-    if (last.state === 'waiting') return last;
-    return { ...last, state: 'broken', reason: 'The dashboard was restarted meanwhile.' };
-  }
   if (silentMs < GONE_AFTER_MS) return last;
-  return { ...last, state: last.state === 'waiting' ? 'refused' : 'broken', reason: problem.message };
+  return { ...last, state: last.state === 'unknown' ? 'refused' : 'broken', reason: problem.message };
 }
 
 // crypto.randomUUID() is there only over HTTPS and on localhost.

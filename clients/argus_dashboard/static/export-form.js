@@ -14,10 +14,10 @@ export class ExportForm {
   constructor(state, schema, onChange) {
     this.state = state;
     const input = (type, properties) => element('input', { type, onchange: onChange, ...properties });
-    this.formats = Object.entries(FORMATS).map(([value]) => input('radio', { name: 'format', value, checked: value === 'csv' }));
+    this.formats = Object.entries(FORMATS).map(([value]) => input('radio', { name: 'format', value, checked: value === 'csv', autofocus: value === 'csv' }));
     const range = timeRange(state);
-    this.from = timeField('From', 'from', range.from, 'the first event', onChange);
-    this.to = timeField('To', 'to', range.to, 'the last event', onChange);
+    this.from = timeField('From', 'from', shown(range.from), 'the first event', onChange);
+    this.to = timeField('To', 'to', shown(range.to), 'the last event', onChange);
     const ticked = state.types.length ? state.types.map(shortType) : TICKED_AT_FIRST;
     this.types = schema.eventTypes.map(({ shortName }) => input('checkbox', { name: 'type', value: shortName, checked: ticked.includes(shortName) }));
     this.typesWrong = wrongLine('types-wrong');
@@ -26,7 +26,7 @@ export class ExportForm {
     this.excel = input('checkbox', { name: 'excel' });
     this.columnsSummary = element('b');
     this.picker = new ColumnPicker(schema.columns, () => {
-      this.columnsSummary.textContent = this.picker ? columnsSummary(this.picker) : '';
+      this.columnsSummary.textContent = columnsSummary(this.picker);
       onChange();
     });
     this.columnsSummary.textContent = columnsSummary(this.picker);
@@ -89,7 +89,7 @@ export class ExportForm {
       group(`Time range (${getZone() === 'utc' ? 'UTC' : `local time, ${zoneName()}`})`, this.from.element, this.to.element),
       group('Event types', ...this.types.map((box) => tick(box, box.value)), all('All', true), all('None', false), this.typesWrong),
       ...(this.filters.length ? [group('The page’s other filters', ...this.filters.map(({ box, text }) => tick(box, text)))] : []),
-      group('File', tick(this.gzip, 'gzip', 'a .gz file'), tick(this.excel, 'Excel-safe', 'CSV: opens well in Excel, runs no formula')),
+      group('File', tick(this.gzip, 'gzip', 'a .gz file'), tick(this.excel, 'Excel-safe', 'CSV that Excel reads as it is')),
       element('details', { className: 'columns' }, element('summary', {}, 'Columns: ', this.columnsSummary), this.picker.element),
     ];
   }
@@ -97,15 +97,22 @@ export class ExportForm {
 
 function columnsSummary(picker) {
   const total = picker.byName.size;
-  return `${picker.names.length} of ${total}${picker.isDefault ? ', the usual ones' : ''}`;
+  return `${picker.names.length} of ${total}${picker.isDefault ? ', the default ones' : ''}`;
 }
 
-/** From and to in nanoseconds, null where open. What the page shows “up to now” is fixed here, so that
- * the count and the file are of the same. */
+/** From and to as RFC 3339. What the page shows up to now ends now, so that count and file are of the same. */
 function timeRange({ from, to, last }) {
-  const now = BigInt(Date.now()) * 1_000_000n;
-  if (last) return { from: floorTo(now - parseDuration(last), NS_PER_S), to: to ? parseInstant(to) : floorTo(now, NS_PER_S) + NS_PER_S };
-  return { from: from ? parseInstant(from) : null, to: to ? parseInstant(to) : null };
+  if (!last) return { from, to };
+  const nowNs = floorTo(BigInt(Date.now()) * 1_000_000n, NS_PER_S) + NS_PER_S;
+  return { from: formatInstant(nowNs - parseDuration(last)), to: to || formatInstant(nowNs) };
+}
+
+function shown(text) {
+  try {
+    return text && showInstant(parseInstant(text));
+  } catch {
+    return text; // The field says then what is wrong with it.
+  }
 }
 
 function otherFilters(state) {
@@ -126,11 +133,11 @@ function group(title, ...children) {
   return element('fieldset', {}, element('legend', { text: title }), element('div', { className: 'choices' }, ...children));
 }
 
-function timeField(title, name, ns, open, onchange) {
+function timeField(title, name, value, open, onchange) {
   const wrong = wrongLine(`export-${name}-wrong`);
   const input = element('input', {
     name,
-    value: ns === null ? '' : showInstant(ns),
+    value,
     placeholder: open,
     size: 23,
     spellcheck: false,
@@ -159,5 +166,7 @@ function readTime(field) {
 function say({ input, wrong }, text) {
   wrong.textContent = text;
   wrong.hidden = !text;
-  input.setAttribute('aria-invalid', String(Boolean(text)));
+  // app.css goes by the attribute being there.
+  if (text) input.setAttribute('aria-invalid', 'true');
+  else input.removeAttribute('aria-invalid');
 }
