@@ -26,7 +26,7 @@ export function durationEdges(minNs, maxNs) {
   const decades = Math.log10(Math.max(maxNs, low) / low);
   const steps = decades > 7 ? [1] : decades > 4 ? [1, 3] : [1, 2, 5];
   const marks = [];
-  for (let power = 1; power <= 1e18; power *= 10) marks.push(...steps.map((step) => step * power));
+  for (let power = 1; power <= 1e19; power *= 10) marks.push(...steps.map((step) => step * power));
   const first = Math.max(marks.findLastIndex((mark) => mark <= low), 0);
   const last = marks.findIndex((mark) => mark > maxNs);
   const edges = marks.slice(first, last + 1);
