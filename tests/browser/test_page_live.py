@@ -1,7 +1,6 @@
 """The page while events come in, and while its server is away."""
 
 import re
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -117,12 +116,10 @@ def test_what_looks_like_markup_is_text(page: Page, server: RunningServer, dashb
     assert page.locator("script:not([src]), main img").count() == 0
 
 
-def test_a_server_that_is_away_is_said_and_waited_for(
-    page: Page, guard: Guard, tmp_path: Path, recordings_db: Path
-) -> None:
+def test_a_server_that_is_away_is_said_and_waited_for(page: Page, guard: Guard, tmp_path: Path) -> None:
     guard.expect("503")
     guard.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
-    database = Path(shutil.copy(recordings_db, tmp_path))
+    database = tmp_path / "events.duckdb"
     with quick_server(database) as server, dashboard_process(server.address, "--retry-for-s", "1") as address:
         open_page(page, address, "?live=1")
         total = page.locator("#figure-total .value").inner_text()

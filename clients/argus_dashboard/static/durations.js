@@ -53,7 +53,11 @@ export async function showDurations(panel, { timed, edges, counts }) {
   }));
   panel.ready(`${showEvents(total)} with a duration. Drag over the chart to filter by duration.`, () => ({
     headings: ['From', 'Below', ...timed.map((row) => shortType(row.eventType))],
-    rows: counts.map((_, index) => [showDuration(edges[index]), showDuration(edges[index + 1]), ...traces.map((trace) => showCount(trace.y[index]))]),
+    rows: counts.map((_, index) => [
+      showDuration(edges[index]),
+      showDuration(edges[index + 1]),
+      ...traces.map((trace) => showCount(trace.y[index])),
+    ]),
     numbers: [0, 1, ...timed.map((_, index) => index + 2)],
   }));
   const chart = await draw(
@@ -63,7 +67,14 @@ export async function showDurations(panel, { timed, edges, counts }) {
       barmode: 'stack',
       bargap: 0.06,
       dragmode: 'zoom',
-      xaxis: axis({ fixedrange: false, range: [0, counts.length], tickangle: 0, tickvals: marks, ticktext: marks.map((index) => showDuration(edges[index])), title: 'Duration (log scale)' }),
+      xaxis: axis({
+        fixedrange: false,
+        range: [0, counts.length],
+        tickangle: 0,
+        tickvals: marks,
+        ticktext: marks.map((index) => showDuration(edges[index])),
+        title: 'Duration (log scale)',
+      }),
       yaxis: axis({ title: 'Events', tickformat: '~s' }),
     },
     'Durations: how many events in each range of a log scale, by type',
@@ -71,14 +82,29 @@ export async function showDurations(panel, { timed, edges, counts }) {
   if (!chart.edges) chart.on('plotly_relayout', (change) => zoomTo(chart.edges, change));
   chart.edges = edges;
   panel.body.querySelector('.scroll')?.remove();
-  panel.body.append(element('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Durations by type' }, percentiles(timed, traces)));
+  panel.body.append(
+    element(
+      'div',
+      { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Durations by type' },
+      percentiles(timed, traces),
+    ),
+  );
   return undefined;
 }
 
 function percentiles(timed, traces) {
   const counts = traces.map((trace) => trace.y.reduce((sum, count) => sum + count, 0));
-  const rows = timed.map((row, index) => [shortType(row.eventType), showCount(counts[index]), ...PERCENTILES.map((key) => showDuration(row[key]))]);
-  const table = dataTable('Durations by type', ['Type', 'Events', 'p50', 'p90', 'p99', 'Max'], rows, [1, 2, 3, 4, 5]);
+  const rows = timed.map((row, index) => [
+    shortType(row.eventType),
+    showCount(counts[index]),
+    ...PERCENTILES.map((key) => showDuration(row[key])),
+  ]);
+  const table = dataTable(
+    'Durations by type',
+    ['Type', 'Events', 'p50', 'p90', 'p99', 'Max'],
+    rows,
+    [1, 2, 3, 4, 5],
+  );
   table.classList.add('percentiles');
   table.querySelectorAll('tbody th').forEach((cell, index) => {
     const swatch = element('span', { className: 'swatch' });

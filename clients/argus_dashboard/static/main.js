@@ -77,13 +77,20 @@ function showProblem(problem) {
     retries += 1;
     retryTimer = setTimeout(load, problem.retryAfterS ? problem.retryAfterS * 1000 : waitMs);
     const title = problem.status === 503 ? 'The Argus server does not answer' : problem.title;
-    showBanner('away', title, `${problem.detail ?? ''} What is shown may be out of date; trying again by itself.`);
+    showBanner(
+      'away',
+      title,
+      `${problem.detail ?? ''} What is shown may be out of date; trying again by itself.`,
+    );
     return;
   }
   // Errors of the page itself have no title; they are worth a look in the console.
   if (!problem.title) console.error(problem);
   showRefusals(problem.errors ?? []);
-  const named = (problem.errors ?? []).map(({ parameter, value, allowed }) => `${parameter}${value === undefined || value === null ? '' : ` = ${value}`}${allowed ? `: ${allowed}` : ''}`);
+  const named = (problem.errors ?? []).map(
+    ({ parameter, value, allowed }) =>
+      `${parameter}${value === undefined || value === null ? '' : ` = ${value}`}${allowed ? `: ${allowed}` : ''}`,
+  );
   const title = problem.status === 400 ? 'A filter does not fit' : problem.title || 'The page has failed';
   showBanner('error', title, named.length ? named.join('; ') : problem.detail || problem.message);
 }
@@ -111,7 +118,8 @@ function showOverview({ firstTimestamp, lastTimestamp }) {
     return;
   }
   const last = parseInstant(lastTimestamp);
-  byId('overview').textContent = `${showInstant(parseInstant(firstTimestamp), 0)} to ${showInstant(last, 0)} ${zoneName(last)}`;
+  byId('overview').textContent =
+    `${showInstant(parseInstant(firstTimestamp), 0)} to ${showInstant(last, 0)} ${zoneName(last)}`;
 }
 
 function showLive(text, kind) {
@@ -161,11 +169,14 @@ function takeIn() {
 
 // The figures and charts cost the server more than the rows: a third of the time at most.
 function refreshSoon() {
-  liveTimer ??= setTimeout(() => {
-    liveTimer = null;
-    if (isLoading || document.hidden) refreshSoon();
-    else load({ isLiveTick: true });
-  }, Math.max(LIVE_REFRESH_MS, 2 * tookMs));
+  liveTimer ??= setTimeout(
+    () => {
+      liveTimer = null;
+      if (isLoading || document.hidden) refreshSoon();
+      else load({ isLiveTick: true });
+    },
+    Math.max(LIVE_REFRESH_MS, 2 * tookMs),
+  );
 }
 
 // A range that ends now moves on without new events, too.
