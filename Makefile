@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 # The first of these that is there and new enough; set PYTHON=… for another.
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-# What `make run`, `make test` and `make bench` hand on: make test ARGS="-k resume -x".
+# What `make test` and `make bench` hand on: make test ARGS="-k resume -x".
 ARGS ?=
 # Test processes at once; a test file stays in one of them.
 JOBS ?= 2
@@ -38,7 +38,11 @@ $(VENV)/.project: $(VENV)/.locked pyproject.toml
 
 .PHONY: run
 run: setup ## Quick start: ingest a recording, export it to out/, show what came
-	$(BIN)/python examples/quickstart.py $(ARGS)
+	$(BIN)/python -m examples.quickstart
+
+.PHONY: dashboard
+dashboard: setup ## Open a recording in the dashboard: prints the address, and stays until Ctrl-C
+	@$(BIN)/python -m examples.dashboard
 
 .PHONY: test
 test: setup ## Run the tests

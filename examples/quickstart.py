@@ -5,14 +5,12 @@ JSON Lines under out/, shows the first lines, and stops the server.
 """
 
 import os
-import subprocess
-import sys
 import tempfile
 from itertools import islice
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-RECORDING = Path("tests/data/vt25.jfr")
+from examples.programs import PROJECT, RECORDING, client, running, say
+
 OUT = Path("out")
 SHOWN_LINES = 4
 SHOWN_CHARS = 150
@@ -22,53 +20,27 @@ def main() -> None:
     os.chdir(PROJECT)
     OUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        _say("Starting a server on a free port")
-        server = subprocess.Popen(
-            [_program("argus-server"), "--db", str(Path(folder, "events.duckdb")), "--listen", "127.0.0.1:0"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            assert server.stdout is not None
-            ready = server.stdout.readline()
-            if not ready:
-                sys.exit("the server did not start; run argus-server to see why")
-            address = ready.split()[4].rstrip(",")
-            _run_main_job(address)
-        finally:
-            server.terminate()
-            server.wait()
-    _say("Stopped the server. To go on:")
+        say("Starting a server on a free port")
+        with running("argus-server", "--db", str(Path(folder, "events.duckdb"))) as server:
+            _run_main_job(server.address)
+    say("Stopped the server. To go on:")
     print(_NEXT_STEPS)
 
 
 def _run_main_job(address: str) -> None:
-    _client(address, "ingest", str(RECORDING), "--source", "load@laptop")
+    client(address, "ingest", str(RECORDING), "--source", "load@laptop")
     for file in ("events.csv", "events.json", "pinned.jsonl"):
         only_pinned = ["--type", "PINNED", "--columns", "all"] if file.startswith("pinned") else []
-        _client(address, "export", *only_pinned, "--overwrite", "-o", str(OUT / file))
+        client(address, "export", *only_pinned, "--overwrite", "-o", str(OUT / file))
         with (OUT / file).open(encoding="utf-8") as lines:
             for line in islice(lines, SHOWN_LINES):
                 text = line.rstrip("\n")
                 print(f"  {text[:SHOWN_CHARS]}{'…' if len(text) > SHOWN_CHARS else ''}")
 
 
-def _client(address: str, *arguments: str) -> None:
-    _say(f"$ argus-client {' '.join(arguments)}")
-    environment = os.environ | {"ARGUS_SERVER": address}
-    subprocess.run([_program("argus-client"), *arguments], env=environment, check=True)
-
-
-def _program(name: str) -> str:
-    return str(Path(sys.executable).parent / name)
-
-
-def _say(text: str) -> None:
-    print(f"\n{text}", flush=True)
-
-
 _NEXT_STEPS = """
+  make dashboard                                     # the same recording in the browser, until Ctrl-C
+
   . .venv/bin/activate
   argus-server &                                     # keeps events in your data folder, port 50051
   argus-client ingest tests/data/vt21.jfr            # or any recording of yours

@@ -31,7 +31,8 @@ NO_PARAMETERS: tuple[Parameter, ...] = ()
 
 
 async def columns(request: Request) -> Response:
-    """GET /api/columns: the columns, event types, group keys and measures that there are."""
+    """GET /api/columns: the columns, event types, group keys and measures that there are, and the server
+    that has them."""
     parse_query(request.scope["query_string"], NO_PARAMETERS)
     gateway: Gateway = request.app.state.gateway
     found = await gateway.call(lambda client: client.columns())
@@ -42,6 +43,8 @@ async def columns(request: Request) -> Response:
             "eventTypes": [
                 {"name": name, "shortName": name.removeprefix("VIRTUAL_THREAD_")} for name in EVENT_TYPE_CODES
             ],
+            # For the command lines that the page offers.
+            "server": gateway.config.server,
             "groupBy": GROUP_KEYS,
             "measures": measures_of(found),
         },

@@ -61,6 +61,8 @@ class Download:
         self._has_put = False
         self.rows = 0
         """How many have been rendered."""
+        self.size_bytes = 0
+        """How many bytes of the file have been made, before the coding."""
         # A client of its own, so a connection of its own: one that is not read holds up no other.
         self._client = ExportClient(server, retry_for_s=retry_for_s)
         self._export = request.export(self._client, self._before_retry)
@@ -75,6 +77,11 @@ class Download:
             "completeness": "TRUNCATED" if remaining else "COMPLETE",
             "rows_remaining": str(remaining),
         }
+
+    @property
+    def total_events(self) -> int:
+        """How many the export has; there once the first chunk is."""
+        return self._limited.header.total_events
 
     def close(self) -> None:
         """Calls the export off, also at the server; `run` then ends."""
@@ -118,6 +125,7 @@ class Download:
         self._on_retry(attempt, wait_s, error)
 
     def _add(self, data: bytes | memoryview) -> None:
+        self.size_bytes += len(data)
         self._add_coded(data if self._coder is None else self._coder.compress(data))
 
     def _add_coded(self, data: Chunk) -> None:

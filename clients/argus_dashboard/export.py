@@ -11,6 +11,7 @@ from argus_dashboard.gateway import Gateway
 from argus_dashboard.parameters import Parameter, choice, flag, parse_query, whole_number
 from argus_dashboard.query_parameters import COLUMNS_PARAMETER, QUERY_PARAMETERS, event_query
 from argus_dashboard.sending import Way, file_form, file_headers, send_file
+from argus_dashboard.watched import DOWNLOAD_ID_PARAMETER
 
 # Half the library's: a download that is not read then holds 20 MB at most, and is no slower.
 _BATCH_BYTES = 1024 * 1024
@@ -75,6 +76,7 @@ EXPORT_PARAMETERS = (
         field="order",
     ),
     *FORM_PARAMETERS,
+    DOWNLOAD_ID_PARAMETER,
 )
 
 
@@ -94,6 +96,7 @@ class ExportEndpoint:
             limit=values["limit"],
             form=form,
         )
-        way = Way(gateway.downloads, gateway.download_threads, file_headers("export", values, form))
-        with values.naming_violations():
+        headers = file_headers("export", values, form)
+        with gateway.watched.watching(values["download_id"]) as watched, values.naming_violations():
+            way = Way(gateway.downloads, gateway.download_threads, headers, watched)
             await send_file(request, receive, send, file, way)

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 from argus_client import ArgusClientError, ExportClient
 from argus_dashboard.config import Config
 from argus_dashboard.problems import limit_reached
+from argus_dashboard.watched import WatchedDownloads
 
 _CALL_THREADS = 16
 _MAX_CALLS = 128
@@ -53,6 +54,7 @@ class Gateway:
         self._health: asyncio.Future[bool] | None = None
         self.downloads = Slots("max_downloads", config.max_downloads, "downloads at once", retry_after_s=5.0)
         self.download_threads = ThreadPoolExecutor(config.max_downloads, thread_name_prefix="download")
+        self.watched = WatchedDownloads()
         self.groupings = Slots("max_groupings", _MAX_CALLS, "groupings at once", retry_after_s=1.0)
         self.grouping_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="grouping")
         self.follows = Slots("max_follows", config.max_follows, "followers at once", retry_after_s=30.0)

@@ -99,6 +99,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "in": "query",
         "description": parameter.description,
         "schema": schema,
+        "required": parameter.is_required,
     }
     return described | ({"style": "form", "explode": True} if parameter.repeats else {})
 

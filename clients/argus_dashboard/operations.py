@@ -10,6 +10,7 @@ from argus_dashboard.export import EXPORT_PARAMETERS, ExportEndpoint
 from argus_dashboard.follow import FOLLOW_PARAMETERS, FollowEndpoint
 from argus_dashboard.parameters import Parameter
 from argus_dashboard.sending import MEDIA_TYPES
+from argus_dashboard.watched import DOWNLOAD_PARAMETERS, download
 
 _INTEGER = {"type": "integer", "format": "int64"}
 _TEXT = {"type": "string"}
@@ -74,6 +75,13 @@ _AGGREGATE = _closed(
     measures=_TEXTS,
     totalGroups=_INTEGER,
     events=_EVENTS,
+)
+_DOWNLOAD = _closed(
+    state={"enum": ["unknown", "running", "whole", "refused", "broken", "cancelled"]},
+    reason={"type": ["string", "null"], "description": "Why it was refused, or broke."},
+    rows={**_INTEGER, "description": "How many events have been written."},
+    totalEvents={"type": ["integer", "null"], "description": "null before it has begun."},
+    bytes={**_INTEGER, "description": "How much of the file has been written."},
 )
 _HEALTH = _closed(status={"enum": ["ok", "unavailable"]}, server={"enum": ["reachable", "unreachable"]})
 
@@ -148,6 +156,7 @@ OPERATIONS = (
             _closed(
                 columns={"type": "array", "items": _COLUMN},
                 eventTypes={"type": "array", "items": _closed(name=_TEXT, shortName=_TEXT)},
+                server={**_TEXT, "description": "The Argus server, HOST:PORT."},
                 groupBy=_TEXTS,
                 measures=_TEXTS,
             )
@@ -176,6 +185,14 @@ OPERATIONS = (
         parameters=FOLLOW_PARAMETERS,
         request_headers={"Last-Event-ID": "The last id that came of the same stream: it goes on after it."},
         content={"text/event-stream": {"schema": _TEXT}},
+    ),
+    Operation(
+        path="/api/download",
+        endpoint=download,
+        summary="What becomes of a download that was given a download_id: how far it is, and how it ended. "
+        "Known while it runs, and for ten minutes.",
+        parameters=DOWNLOAD_PARAMETERS,
+        content=_json(_DOWNLOAD),
     ),
     Operation(
         path="/healthz",

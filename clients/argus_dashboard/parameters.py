@@ -34,6 +34,7 @@ class Parameter:
     default: Any = None
     repeats: bool = False
     has_commas: bool = False
+    is_required: bool = False
     field: str = ""
 
 
@@ -89,7 +90,7 @@ class Values:
             try:
                 self._values[parameter.name] = _read(parameter, given.get(parameter.name, []))
             except ValueError as error:
-                errors.append(_told(parameter.name, given[parameter.name], str(error)))
+                errors.append(_told(parameter.name, given.get(parameter.name, []), str(error)))
         if errors:
             raise bad_parameters(errors)
 
@@ -168,6 +169,8 @@ def _read(parameter: Parameter, texts: list[str]) -> Any:
     if parameter.repeats:
         return tuple(parameter.parse(item) for item in _items(parameter, texts))
     if not texts:
+        if parameter.is_required:
+            raise ValueError("it is missing; allowed: a value")
         return parameter.default
     if len(texts) > 1:
         raise ValueError(f"it is given {len(texts)} times; allowed: once")

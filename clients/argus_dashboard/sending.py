@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -23,6 +23,7 @@ from argus_dashboard.handover import Handover
 from argus_dashboard.negotiation import ContentCoding, content_coding
 from argus_dashboard.parameters import Values
 from argus_dashboard.streaming import StreamedAnswer, unless_gone
+from argus_dashboard.watched import Watched
 
 _MEDIA_TYPES: Mapping[str, str] = {
     "csv": "text/csv; charset=utf-8",
@@ -45,11 +46,13 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Way:
-    """How a file is sent: what bounds the number at once, who makes it, and what is said of it."""
+    """How a file is sent: what bounds the number at once, who makes it, what is said of it, and who is
+    told how far it is."""
 
     slots: Slots
     threads: Executor
     headers: Mapping[str, str]
+    watched: Watched = field(default_factory=Watched)
 
 
 async def send_file(request: Request, receive: Receive, send: Send, file: FileRequest, way: Way) -> None:
@@ -83,10 +86,12 @@ async def _send(request: Request, send: Send, file: FileRequest, way: Way, codin
     try:
         with handover.produced_by(way.threads, produce, download.close) as chunks:
             first = await anext(chunks)
+            way.watched.begin(download)
             await answer.begin(_all_headers(way.headers, coding, download))
             await answer.send_chunk(first)
             await answer.send(chunks)
             await answer.end()
+        way.watched.complete()
         outcome = "whole"
     except Exception as error:
         outcome = "the reader stalled" if isinstance(error, TimeoutError) else str(error)

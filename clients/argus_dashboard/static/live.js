@@ -1,0 +1,42 @@
+// New events as they are stored: a stream from the dashboard, gone on with after every break.
+
+const FIRST_WAIT_MS = 1_000;
+const MAX_WAIT_MS = 15_000;
+
+/** Follows the events of one query until stop(). */
+export class Follower {
+  #source = null;
+  #timer = null;
+  #waitMs = FIRST_WAIT_MS;
+  #params;
+  #on;
+
+  /** on: {events(list), connected(), away()}. What came before connected() is for the caller to load. */
+  constructor(params, on) {
+    this.#params = new URLSearchParams(params);
+    this.#params.set('columns', 'all');
+    this.#on = on;
+    this.#connect();
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#source.close();
+  }
+
+  #connect() {
+    this.#source = new EventSource(`/api/follow?${this.#params}`);
+    this.#source.addEventListener('open', () => {
+      this.#waitMs = FIRST_WAIT_MS;
+      this.#on.connected();
+    });
+    this.#source.addEventListener('events', ({ data }) => this.#on.events(JSON.parse(data)));
+    this.#source.addEventListener('error', () => {
+      this.#on.away();
+      // The browser tries again by itself after a break, but not after a refusal.
+      if (this.#source.readyState !== EventSource.CLOSED) return;
+      this.#timer = setTimeout(() => this.#connect(), this.#waitMs);
+      this.#waitMs = Math.min(2 * this.#waitMs, MAX_WAIT_MS);
+    });
+  }
+}

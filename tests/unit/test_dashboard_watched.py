@@ -1,0 +1,77 @@
+"""What a page is told of a download: how each ended, and for how long it is known."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from argus_dashboard.problems import limit_reached
+from argus_dashboard.streaming import AnswerBroken
+from argus_dashboard.watched import KEPT_S, MAX_KEPT, WatchedDownloads
+
+
+def download(downloads: WatchedDownloads, id: str, end: BaseException | None = None) -> None:
+    """One that is whole, or ends with this error."""
+    with downloads.watching(id) as watched:
+        assert downloads.get(id).state == "running"
+        if end is not None:
+            raise end
+        watched.complete()
+
+
+@pytest.mark.parametrize(
+    ("make_end", "state", "reason"),
+    [
+        (lambda: AnswerBroken("the server went away"), "broken", "the server went away"),
+        (lambda: AnswerBroken(""), "broken", None),
+        (lambda: limit_reached("max_downloads", 16, "downloads at once", 5.0), "refused", "max_downloads: "),
+        (lambda: asyncio.CancelledError(), "cancelled", None),
+    ],
+)
+def test_how_it_ended_is_told(make_end: Callable[[], BaseException], state: str, reason: str | None) -> None:
+    downloads = WatchedDownloads()
+    end = make_end()
+    with pytest.raises(type(end)):
+        download(downloads, "a", end)
+    told = downloads.get("a")
+    assert told.state == state
+    assert (told.reason or "").startswith(reason or "")
+    assert (told.reason is None) == (reason is None)
+
+
+def test_one_that_ends_without_all_having_been_sent_was_called_off() -> None:
+    downloads = WatchedDownloads()
+    with downloads.watching("a"):
+        pass
+    assert downloads.get("a").state == "cancelled"
+    download(downloads, "a")
+    assert downloads.get("a").state == "whole"
+
+
+def test_it_is_forgotten_after_a_while_but_not_while_it_runs() -> None:
+    now_s = 0.0
+    downloads = WatchedDownloads(lambda: now_s)
+    download(downloads, "early")
+    with downloads.watching("long"):
+        now_s = KEPT_S
+        assert downloads.get("early").state == "whole"
+        now_s = 2 * KEPT_S
+        assert downloads.get("early").state == "unknown"
+        assert downloads.get("long").state == "running"
+
+
+def test_their_number_is_bounded_and_the_oldest_that_ended_go() -> None:
+    downloads = WatchedDownloads(lambda: 0.0)
+    with downloads.watching("running"):
+        for number in range(MAX_KEPT):
+            download(downloads, f"{number}")
+        assert downloads.get("running").state == "running"
+        assert downloads.get("0").state == "unknown"
+        assert downloads.get("1").state == "whole"
+
+
+def test_nobody_asks_for_one_without_an_id() -> None:
+    downloads = WatchedDownloads()
+    with downloads.watching(None) as watched:
+        watched.complete()
+    assert watched.state == "whole"
