@@ -1,5 +1,6 @@
 """argus-dashboard as a process of its own, and curl to ask it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,3 +80,12 @@ def curl(url: str, *flags: str) -> Answer:
         {name.lower(): value for name, value in headers.items()},
         done.stdout,
     )
+
+
+def get_json(url: str, *flags: str, status: int = 200) -> Any:
+    """The JSON that a URL answers with, with this status."""
+    answer = curl(url, *flags)
+    assert answer.status == status, answer
+    wanted = "application/json" if status == 200 else "application/problem+json"
+    assert answer.headers["content-type"] == wanted
+    return json.loads(answer.body)

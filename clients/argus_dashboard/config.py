@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from argus_client import DEFAULT_TARGET
@@ -50,7 +50,7 @@ class Config(BaseSettings):
     server: str = Field(default=DEFAULT_TARGET, validation_alias="ARGUS_SERVER")
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:8080"
     insecure: bool = False
-    allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    allow_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)] = ()
     max_downloads: int = Field(default=16, ge=1, le=1_000)
     max_follows: int = Field(default=32, ge=1, le=1_000)
     retry_for_s: float = Field(default=10.0, ge=0)
