@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.conftest import RunningServer, start_server
 from tests.jfr_oracle import DATA, RECORDINGS
@@ -111,15 +111,23 @@ class Guard:
             self._hosts.add(parts.netloc)
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """An empty page in Berlin, wide and light."""
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser in Berlin, wide and light. One for all tests, since plotly is read quicker from its cache."""
     context = browser.new_context(
         viewport={"width": 1400, "height": 1000}, timezone_id="Europe/Berlin", color_scheme="light"
     )
-    page = context.new_page()
-    yield page
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """An empty page, with nothing kept from another test's."""
+    page = context.new_page()
+    page.add_init_script("sessionStorage.started ?? localStorage.clear(); sessionStorage.started = 1")
+    yield page
+    page.close()
 
 
 @pytest.fixture

@@ -219,20 +219,6 @@ def test_times_are_local_or_utc_and_said_which(opened: Page, argus: RunningServe
     expect_total(opened, after)
 
 
-def test_a_preset_is_one_exact_range_for_all_requests(opened: Page, guard: Guard) -> None:
-    asked: list[str] = []
-    opened.on("request", lambda request: asked.append(request.url))
-    opened.get_by_role("radio", name="15 min").check()
-    expect(opened).to_have_url(re.compile("last=15m"))
-    expect(opened.locator("#rate .state")).to_have_text("No events match these filters.")
-    expect(figure(opened, "total")).to_have_text("0")
-    expect(opened.locator("#events-state")).to_have_text("No events match these filters.")
-    expect_settled(opened)
-    exact = [parse_qs(urlsplit(url).query) for url in asked if "last=" not in url]
-    assert exact
-    assert len({(query["from"][0], query["to"][0]) for query in exact}) == 1
-
-
 def test_refusals_name_the_field(opened: Page, guard: Guard, dashboard: str) -> None:
     guard.expect("400")
     field = opened.get_by_label("Min duration")

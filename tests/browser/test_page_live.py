@@ -1,14 +1,17 @@
 """The page while events come in, and while its server is away."""
 
+import re
 import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from argus_client.times import parse_duration_ns, parse_instant_ns
 from argus_grpc.v1.event_pb2 import Event, EventType
 from tests.browser.conftest import Guard, dashboard_process, open_page
 from tests.conftest import RunningServer
@@ -74,6 +77,26 @@ def test_new_events_come_in_at_the_top(
     expect(page.locator("#events-body tr")).to_have_count(9)
 
 
+def test_a_preset_is_one_exact_range_for_all_requests(
+    page: Page, guard: Guard, server: RunningServer, dashboard: str
+) -> None:
+    server.ingest([pinned("now"), pinned("now"), pinned("old", time.time_ns() - 3600 * 10**9)])
+    open_page(page, dashboard)
+    expect(page.locator("#figure-total .value")).to_have_text("3")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("radio", name="15 min").check()
+    expect(page).to_have_url(re.compile("last=15m"))
+    expect(page.locator("#figure-total .value")).to_have_text("2")
+    expect(page.locator("#rate > .caption")).to_contain_text("2 events")
+    expect(page.locator("#events-body tr")).to_have_count(2)
+    expect(page.locator("#main")).to_have_attribute("aria-busy", "false")
+    exact = [parse_qs(urlsplit(url).query) for url in asked if "/api/" in url and "last=" not in url]
+    assert len({(query["from"][0], query["to"][0]) for query in exact}) == 1
+    (start,), (end,) = exact[0]["from"], exact[0]["to"]
+    assert parse_instant_ns(end) - parse_instant_ns(start) == parse_duration_ns("15m")
+
+
 def test_only_events_of_the_filter_come_in(
     page: Page, guard: Guard, server: RunningServer, dashboard: str
 ) -> None:
@@ -104,6 +127,7 @@ def test_a_server_that_is_away_is_said_and_waited_for(
     page: Page, guard: Guard, tmp_path: Path, recordings_db: Path
 ) -> None:
     guard.expect("503")
+    guard.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
     database = Path(shutil.copy(recordings_db, tmp_path))
     with quick_server(database) as server, dashboard_process(server.address, "--retry-for-s", "1") as address:
         open_page(page, address, "?live=1")

@@ -30,6 +30,11 @@ export function showEventsLoading() {
   if (!events.length) say('Loading…');
 }
 
+export function showEventsStale() {
+  byId('events').setAttribute('aria-busy', 'false');
+  if (!events.length) say('Nothing could be loaded.');
+}
+
 export function showEventsProblem(problem) {
   byId('events').setAttribute('aria-busy', 'false');
   say(`${problem.title}${problem.detail ? `: ${problem.detail}` : ''}`);
@@ -125,7 +130,8 @@ function rowOf(event, isFresh) {
   const type = shortType(event.eventType);
   const swatch = element('span', { className: 'swatch' });
   swatch.style.background = `var(${colorName(type)})`;
-  const time = element('button', { type: 'button', className: 'expand', 'aria-expanded': 'false', 'aria-controls': 'detail', text: showInstant(parseInstant(event.timestamp), 6) });
+  const [day, clock] = showInstant(parseInstant(event.timestamp), 6).split(' ');
+  const time = element('button', { type: 'button', className: 'expand', 'aria-expanded': 'false', 'aria-controls': 'detail' }, element('span', { className: 'date', text: `${day} ` }), clock);
   const row = element(
     'tr',
     { className: isFresh ? 'fresh' : undefined },

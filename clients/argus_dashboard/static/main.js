@@ -9,7 +9,7 @@ import { setUpFilters, showFilters, showRefusals } from './filters.js';
 import { showEvents } from './format.js';
 import { Follower } from './live.js';
 import { changeRange } from './rate.js';
-import { redraw, refresh } from './refresh.js';
+import { giveUp, redraw, refresh } from './refresh.js';
 import { getState, setState, subscribe, toParams } from './state.js';
 import { getZone, parseInstant, setZone, showInstant, zoneName } from './time.js';
 
@@ -53,6 +53,7 @@ async function load({ isLiveTick = false } = {}) {
     if (isAbort(error) || signal.aborted) return;
     // What is left of this refresh would only fail, too.
     loading.abort();
+    giveUp();
     showProblem(error);
   }
   tookMs = performance.now() - began;
@@ -80,7 +81,8 @@ function showProblem(problem) {
   if (!problem.title) console.error(problem);
   showRefusals(problem.errors ?? []);
   const named = (problem.errors ?? []).map(({ parameter, value, allowed }) => `${parameter}${value === undefined || value === null ? '' : ` = ${value}`}${allowed ? `: ${allowed}` : ''}`);
-  showBanner('error', problem.title || 'The page has failed', named.length ? named.join('; ') : problem.detail || problem.message);
+  const title = problem.status === 400 ? 'A filter does not fit' : problem.title || 'The page has failed';
+  showBanner('error', title, named.length ? named.join('; ') : problem.detail || problem.message);
 }
 
 // An alert that says the same again would be read out again, so it is left as it is.
@@ -91,11 +93,13 @@ function showBanner(kind, title = '', detail = '') {
   banner.dataset.text = text;
   banner.className = kind ?? '';
   banner.hidden = !kind;
-  document.body.classList.toggle('away', kind === 'away');
-  if (!kind) return banner.replaceChildren();
+  document.body.classList.toggle('stale', kind !== null);
+  const said = element('p', {}, element('strong', { text: title }), ' ', element('span', { text: detail }));
+  banner.replaceChildren(...(kind ? [said] : []));
+  if (kind !== 'away') return;
   const again = element('button', { type: 'button', text: 'Try again now' });
   again.addEventListener('click', () => load());
-  return banner.replaceChildren(element('p', {}, element('strong', { text: title }), ' ', element('span', { text: detail })), again);
+  banner.append(again);
 }
 
 function showOverview({ firstTimestamp, lastTimestamp }) {

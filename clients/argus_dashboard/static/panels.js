@@ -40,6 +40,12 @@ export class Panel {
     this.#show('error', `${problem.title}${problem.detail ? `: ${problem.detail}` : ''}`);
   }
 
+  /** The answer does not come: what is there stays. */
+  giveUp() {
+    this.section.setAttribute('aria-busy', 'false');
+    if (this.section.dataset.state === 'loading') this.#show('empty', 'Nothing could be loaded.');
+  }
+
   #show(state, text) {
     this.section.dataset.state = state;
     this.section.setAttribute('aria-busy', String(state === 'loading'));

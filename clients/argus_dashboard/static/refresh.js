@@ -3,7 +3,7 @@
 import { getJson, isAbort } from './api.js';
 import { showCarriers } from './carriers.js';
 import { loadDurations, showDurations } from './durations.js';
-import { loadEvents, setTotal, showEventsLoading, showEventsProblem, showNoEvents } from './events.js';
+import { loadEvents, setTotal, showEventsLoading, showEventsProblem, showEventsStale, showNoEvents } from './events.js';
 import { FIGURE_MEASURES, showFigures } from './figures.js';
 import { showSources, showTypeCounts } from './filters.js';
 import { HEAP_MEASURES, HEAP_TYPES, showHeap } from './heap.js';
@@ -30,6 +30,12 @@ export async function refresh(state, typeNames, { signal, withEvents = true }) {
     const total = await (plan.totalEvents === 0 ? showNothing(view) : showAll(view));
     if (total === plan.totalEvents || left === 1) return plan;
   }
+}
+
+/** What is shown stays, and nothing more is waited for. */
+export function giveUp() {
+  for (const panel of Object.values(panels)) panel.giveUp();
+  showEventsStale();
 }
 
 /** Draws what is shown again: in other colours, or another zone. */

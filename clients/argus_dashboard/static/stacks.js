@@ -24,7 +24,7 @@ export function showStacks(panel, rows, totalGroups) {
   panel.body.replaceChildren(element('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Top pinned stacks' }, table));
   const pinned = rows.reduce((sum, row) => sum + row.count, 0);
   const read = rows.length < totalGroups ? ` Only ${showCount(rows.length)} of ${showCount(totalGroups)} stacks were looked at; narrow the filters.` : '';
-  panel.ready(`${showEvents(pinned)} with ${showCount(totalGroups)} different stack${totalGroups === 1 ? '' : 's'}${top.length < rows.length ? `, the top ${top.length} shown` : ''}.${read}`);
+  panel.ready(`${showEvents(pinned)} in ${showCount(totalGroups)} stack${totalGroups === 1 ? '' : 's'}${top.length < rows.length ? `, the top ${top.length} shown` : ''}.${read}`);
   return undefined;
 }
 
