@@ -123,8 +123,6 @@ def grouped(query: EventQuery, watermark: int, grouping: Grouping) -> ir.Table:
         keys |= _key(events, key)
     names = [*keys]
     computed = {EVENT_COUNT: events.count()}
-    if STACK in keys:
-        computed[STACK_EXAMPLE] = events.stack_trace.min()
     ranked: dict[str, dict[str, int]] = {}
     for measure in grouping.measures:
         name = _measure_name("", measure)
@@ -132,7 +130,13 @@ def grouped(query: EventQuery, watermark: int, grouping: Grouping) -> ir.Table:
             ranked.setdefault(measure.column, {})[name] = percent
         else:
             computed[name] = _computed(events, measure)
-    groups = events.aggregate(by=[value.name(name) for name, value in keys.items()], **computed)
+    by = {name: value.name(name) for name, value in keys.items()}
+    if STACK in keys:
+        # By the text itself: the least text of a fingerprint's would be kept in memory for every group.
+        by[STACK] = events.stack_trace.name(STACK_EXAMPLE)
+    groups = events.aggregate(by=[*by.values()], **computed)
+    if STACK in keys:
+        groups = groups.mutate(**{STACK: _fingerprint(groups[STACK_EXAMPLE])})
     for column, percents in ranked.items():
         groups = _beside(groups, _percentiles(events, keys, column, percents), names)
     order = [column.name for column in grouping.key_columns]
@@ -230,8 +234,12 @@ def _key(events: ir.Table, key: GroupBy) -> _Keys:
     if key.WhichOneof("key") == "time_bucket_ns":
         return {TIME: _bucket_start(events.timestamp, key.time_bucket_ns)}
     if key.column == STACK:
-        return {STACK: events.stack_trace.hexdigest("md5")[:FINGERPRINT_DIGITS]}
+        return {STACK: _fingerprint(events.stack_trace)}
     return {key.column: events[key.column]}
+
+
+def _fingerprint(text: ir.StringValue) -> ir.Value:
+    return text.hexdigest("md5")[:FINGERPRINT_DIGITS]
 
 
 def _bucket_start(timestamp: ir.IntegerValue, width_ns: int) -> ir.Value:

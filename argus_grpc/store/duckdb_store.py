@@ -31,7 +31,8 @@ from argus_grpc.store.selection import CompiledQuery, Selection
 from argus_grpc.v1.export_pb2 import Order
 
 READER_THREADS = 4
-GROUPER_THREADS = 2
+# One at a time, so that none lacks the memory that another one has.
+GROUPER_THREADS = 1
 DEFAULT_BATCH_ID_LIFETIME_S = 7 * 24 * 3600
 DEFAULT_NEWEST_EVENTS = 65_536
 NO_LIMITS = RetentionLimits()

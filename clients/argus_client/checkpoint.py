@@ -138,7 +138,7 @@ def check_asked(earlier: Mapping[str, Any], now: Mapping[str, Any], whose: str) 
 
 
 def _tell(value: object) -> str:
-    if value is None:
+    if value is None or value == []:
         return "none given"
     if isinstance(value, list):
         return ",".join(map(str, value))

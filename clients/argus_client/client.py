@@ -147,7 +147,7 @@ class ExportClient:
         request = StreamAggregatesRequest(
             query=(query or EventQuery()).to_message(),
             group_by=_parsed("group_by", group_by, parse_group_key),
-            measures=_parsed("measures", measures, parse_measure),
+            measures=_parsed("measures", measures or "count", parse_measure),
             encoding=Encoding.ENCODING_ARROW,
             limit=limit or 0,
             max_batch_bytes=max_batch_bytes or _DEFAULT_BATCH_BYTES,

@@ -15,7 +15,7 @@ from argus_client.resuming import OnRetry, Request, ResumingStream, is_followed
 from argus_client.retry import RetryRule
 from argus_client.stream import ResumePoint, total_rows
 from argus_client.writing import Written, write_export
-from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary
+from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamAggregatesRequest
 
 
 class Export:
@@ -58,6 +58,11 @@ class Export:
         """Ends an export that is followed, whole: whoever reads it still gets what is under way, and then
         there is a summary. Returns at once; any thread may call it, and again."""
         self._stream.end_following()
+
+    @property
+    def row_name(self) -> str:
+        """What its rows are: "event" or "group"."""
+        return "group" if isinstance(self._request, StreamAggregatesRequest) else "event"
 
     @property
     def is_followed(self) -> bool:

@@ -122,7 +122,8 @@ class FileExport:
             refuse_existing(self._path)
         part.keep(checkpoint.durable_bytes, checkpoint.sha256)
         self._can_be_resumed = True
-        self._notify(f"going on with {self._path} after {checkpoint.resume_point.rows:,} events")
+        after = f"{checkpoint.resume_point.rows:,} {self._export.row_name}s"
+        self._notify(f"going on with {self._path} after {after}")
         request = self._export.request
         # The window that --last meant then, not now.
         request.query.CopyFrom(checkpoint.request.query)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: how many events and bytes, how the export ended, and the cells that
-    RenderOptions.excel changed. Of a file that had been written before, its manifest says it, which
-    has no continuation token."""
+    """What was written: how many events, or groups of them, and bytes, how the export ended, and the
+    cells that RenderOptions.excel changed. Of a file that had been written before, its manifest says
+    it, which has no continuation token."""
 
     events: int
     size_bytes: int

@@ -27,7 +27,7 @@ Every option can also come from the environment: --server from ARGUS_SERVER,
 
 
 # Each is X_command of the module X, which is imported when it is asked for: all take twice as long.
-_COMMANDS = ("collect", "columns", "export", "ingest", "plan", "verify")
+_COMMANDS = ("aggregate", "collect", "columns", "export", "ingest", "plan", "verify")
 
 
 class _Commands(click.Group):
@@ -104,7 +104,7 @@ def _give_up_stdout() -> None:
 )
 @click.version_option(package_name="argus-export", prog_name="argus-client", message="%(prog)s %(version)s")
 def commands() -> None:
-    """Put JVM events into an Argus server, and take them out as CSV, JSON or JSON Lines."""
+    """Put JVM events into an Argus server, and take them out as CSV, JSON or JSON Lines, or grouped."""
 
 
 def main() -> None:

@@ -221,12 +221,12 @@ def export_command(
                 resume=resume,
                 last=format_duration(last_ns) if last_ns is not None else None,
                 ledger=since,
-                on_progress=partial(_show, show, export),
+                on_progress=partial(show_progress, show, export),
                 on_notice=_tell,
             )
     if since is not None and not written.events:
         _tell("no new events since the last export")
-    _tell(_report(written, None if to_stdout else output))
+    _tell(report_written(written, None if to_stdout else output))
     if written.is_truncated:
         context.exit(EXIT_TRUNCATED)
 
@@ -239,8 +239,9 @@ def _refuse_since_last_with(others: Mapping[str, int | None]) -> None:
             )
 
 
-def _show(show: Callable[[int, int | None], None], export: Export, events: int) -> None:
-    show(events, None if export.is_live else export.header.total_events)
+def show_progress(show: Callable[[int, int | None], None], export: Export, events: int) -> None:
+    """Shows how far the export has come, with a function of export_progress."""
+    show(events, None if export.is_live else export.total_rows)
 
 
 def _tell(text: str) -> None:
@@ -257,8 +258,9 @@ def _render_options(format: str, options: dict[str, Any]) -> RenderOptions:
     return render_options
 
 
-def _report(written: Written, path: Path | None) -> str:
-    parts = [tell_events(written.events), tell_bytes(written.size_bytes)]
+def report_written(written: Written, path: Path | None, row_name: str = "event") -> str:
+    """What was written, for people; to a path, or to standard output."""
+    parts = [tell_rows(written.events, row_name), tell_bytes(written.size_bytes)]
     if path is not None:
         parts.append(str(path))
     if written.guarded_cells:
@@ -269,9 +271,9 @@ def _report(written: Written, path: Path | None) -> str:
     return ", ".join(parts)
 
 
-def tell_events(count: int) -> str:
-    """A number of events for people."""
-    return f"{count:,} event{'' if count == 1 else 's'}"
+def tell_rows(count: int, row_name: str = "event") -> str:
+    """A number of events, or of groups, for people."""
+    return f"{count:,} {row_name}{'' if count == 1 else 's'}"
 
 
 def tell_bytes(count: int) -> str:

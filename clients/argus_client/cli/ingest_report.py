@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from argus_client.cli.export import tell_events
+from argus_client.cli.export import tell_rows
 from argus_client.ingest import IngestResult, Send
 from argus_client.query import EVENT_TYPE_CODES
 from argus_client.sources import EventSource, ingest_source
@@ -60,7 +60,7 @@ class Report:
             shown = [f"{count:,} {name}" for name, count in self._skipped.most_common(_SKIPPED_TYPES_SHOWN)]
             if len(self._skipped) > len(shown):
                 shown.append(f"and {len(self._skipped) - len(shown)} more types")
-            total = tell_events(self._skipped.total())
+            total = tell_rows(self._skipped.total())
             yield f"Left out, of types that Argus does not keep: {total} ({', '.join(shown)})"
 
 
@@ -98,6 +98,6 @@ def ingest_and_tell(
 
 def _stored(events: int, before: int) -> str:
     if not before:
-        return f"stored {tell_events(events)}"
+        return f"stored {tell_rows(events)}"
     were = "was" if before == 1 else "were"
-    return f"stored {tell_events(events)}, {before:,} {were} there already"
+    return f"stored {tell_rows(events)}, {before:,} {were} there already"

@@ -19,10 +19,10 @@ from rich.text import Text
 from argus_client.sources import STDIN, EventSource
 
 
-class _EventsColumn(ProgressColumn):
+class _RowsColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         total = f" / {task.total:,.0f}" if task.total is not None else ""
-        return Text(f"{task.completed:,.0f}{total} events")
+        return Text(f"{task.completed:,.0f}{total} {task.fields['row_name']}s")
 
 
 class _TimeLeftColumn(TimeRemainingColumn):
@@ -37,26 +37,29 @@ class _RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on standard error; gives a function to call with the events so far and in all, None while
+def progress_bar(description: str, row_name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on standard error; gives a function to call with the rows so far and in all, None while
     following."""
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        _EventsColumn(),
+        _RowsColumn(),
         _RateColumn(),
         _TimeLeftColumn(),
         console=Console(file=sys.stderr),
         transient=True,
     ) as progress:
-        task, is_following = progress.add_task(description, total=None, is_following=False), False
+        task = progress.add_task(description, total=None, row_name=row_name, is_following=False)
+        is_following = False
 
         def show(events: int, total: int | None) -> None:
             nonlocal task, is_following
             if total is None and not is_following:
                 # Another task: this one's total cannot be taken back, nor its rate at the end of it.
                 progress.remove_task(task)
-                task = progress.add_task(description, total=None, completed=events, is_following=True)
+                task = progress.add_task(
+                    description, total=None, completed=events, row_name=row_name, is_following=True
+                )
                 is_following = True
             progress.update(task, completed=events, total=total)
 

@@ -28,6 +28,8 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "query.max_duration_ns": "--max-duration",
         "query.after_sequence": "--after",
         "columns": "--columns",
+        "group_by": "--by",
+        "measures": "--measure",
         "limit": "--limit",
         "order": "--order",
         "query.last": "--last",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from argus_client.cli.export import tell_bytes, tell_events
+from argus_client.cli.export import tell_bytes, tell_rows
 from argus_client.cli.options import GroupedCommand, option
 from argus_client.verification import Verification, verify_file
 
@@ -43,7 +43,8 @@ def verify_command(context: click.Context, /, file: Path, manifest: Path | None,
         click.echo(json.dumps(_to_json(file, found), indent=2, ensure_ascii=False))
     elif found.manifest is not None and found.is_whole:
         manifest_of = found.manifest
-        said = f"{tell_events(manifest_of['rows'])}, {tell_bytes(manifest_of['bytes'])}"
+        row_name = "group" if "groupBy" in manifest_of.members else "event"
+        said = f"{tell_rows(manifest_of['rows'], row_name)}, {tell_bytes(manifest_of['bytes'])}"
         if manifest_of["rowsRemaining"]:
             said += f", cut by --limit: {manifest_of['rowsRemaining']:,} more matched"
         click.echo(f"{file} is whole: {said}, exported at {manifest_of['exportedAt']}")

@@ -1,0 +1,167 @@
+"""`argus-client aggregate`: events in groups, into a file or to standard output."""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from argus_client.cli.export import (
+    EXIT_TRUNCATED,
+    _render_options,
+    export_command,
+    report_written,
+    show_progress,
+)
+from argus_client.cli.options import (
+    GroupedCommand,
+    Parsed,
+    comma_list,
+    option,
+    server_option,
+    whole_number,
+)
+from argus_client.cli.progress import export_progress
+from argus_client.cli.query_options import query_options
+from argus_client.cli.retries import retry_for_option, tell_retry
+from argus_client.client import ExportClient
+from argus_client.compression import Compression
+from argus_client.files import read_ending
+from argus_client.grouping import parse_group_key, parse_measure
+from argus_client.query import EventQuery
+from argus_client.rendering import DEFAULT_FORMAT
+from argus_client.times import format_duration
+from argus_client.writing import write_export
+
+_STDOUT = Path("-")
+_WHAT = "What of them"
+
+_EPILOG = """\b
+Examples:
+  argus-client aggregate --by time:1m --by event_type --measure count --measure p99:duration_ns
+  argus-client aggregate --by stack --type PINNED --last 8h -o pinned-stacks.csv
+  argus-client aggregate --by gc_cause --measure count,max:duration_ns,sum:duration_ns --format json
+  argus-client aggregate --type CPU_LOAD --by time:5s --measure avg:cpu_machine_total
+
+\b
+Exit codes:
+  0 whole, 1 failed, 2 wrong use, 3 whole but cut by --limit, 4 not allowed,
+  130 interrupted, 141 standard output was closed by its reader
+"""
+
+# How and where to it is written is the same as of an export, and said there.
+_OUTPUT_OPTIONS = frozenset(
+    (
+        "output",
+        "overwrite",
+        "resume",
+        "format",
+        "compress",
+        "metadata",
+        "header",
+        "time_precision",
+        "excel",
+    )
+)
+
+
+def _valid(parse: Callable[[str], object]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
+
+
+@click.command(
+    "aggregate",
+    cls=GroupedCommand,
+    epilog=_EPILOG,
+    params=[parameter for parameter in export_command.params if parameter.name in _OUTPUT_OPTIONS],
+)
+@query_options
+@option(
+    "--by",
+    "group_by",
+    metavar="KEY",
+    heading=_WHAT,
+    help="A row for each value of this: time:1m (or any other width), event_type, source, thread_name, "
+    "carrier_thread, class_name, method_name, monitor_class, gc_cause or stack. Repeat it, or use commas. "
+    "Without it all events are one row.",
+    **comma_list(_valid(parse_group_key)),
+)
+@option(
+    "--measure",
+    "measures",
+    metavar="MEASURE",
+    heading=_WHAT,
+    help="What is computed: count; or sum, min, max, avg, p50, p90, p95 or p99 of duration_ns or of a column "
+    "of bytes or ratios, as in p99:duration_ns. Percentiles are exact. Repeat it, or use commas.  [default: "
+    "count]",
+    **comma_list(_valid(parse_measure)),
+)
+@option(
+    "--limit",
+    type=Parsed("number", whole_number(1)),
+    metavar="N",
+    heading=_WHAT,
+    help="At most N groups. When that cuts, it is said, and the exit code is 3.",
+)
+@server_option
+@retry_for_option("an export")
+@click.pass_context
+def aggregate_command(
+    context: click.Context,
+    /,
+    server: str,
+    retry_for_s: float,
+    query: EventQuery,
+    group_by: tuple[str, ...],
+    measures: tuple[str, ...],
+    limit: int | None,
+    output: Path,
+    overwrite: bool,
+    resume: bool,
+    format: str | None,
+    compress: Compression | None,
+    **render_options: Any,
+) -> None:
+    """Group the matching events, and write a row a group, in the order of the keys.
+
+    FILE appears when it is whole, and never else, with FILE.manifest.json, which proves it. Data go to
+    standard output or FILE, all else goes to standard error.
+    """
+    last_ns: int | None = context.params["last"]
+    format_of_name, compression_of_name = read_ending(output)
+    format = format or format_of_name or DEFAULT_FORMAT
+    options = _render_options(format, render_options)
+    to_stdout = output == _STDOUT
+    if resume and to_stdout:
+        raise click.UsageError("--resume needs a file to go on with: --output FILE")
+    with (
+        ExportClient(server, retry_for_s=retry_for_s) as client,
+        client.aggregate(
+            query, group_by=group_by, measures=measures, limit=limit, on_retry=tell_retry
+        ) as export,
+        # A bar would run through the data where both go to one terminal.
+        export_progress(
+            str(output), hidden=to_stdout and sys.stdout.isatty(), row_name=export.row_name
+        ) as show,
+    ):
+        written = write_export(
+            export,
+            sys.stdout.buffer if to_stdout else output,
+            format=format,
+            options=options,
+            compression=compress or compression_of_name,
+            overwrite=overwrite,
+            resume=resume,
+            last=format_duration(last_ns) if last_ns is not None else None,
+            on_progress=partial(show_progress, show, export),
+            on_notice=partial(click.echo, err=True),
+        )
+    click.echo(report_written(written, None if to_stdout else output, export.row_name), err=True)
+    if written.is_truncated:
+        context.exit(EXIT_TRUNCATED)
