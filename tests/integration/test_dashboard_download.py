@@ -2,10 +2,13 @@
 
 import http.client
 import json
+import shutil
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +25,21 @@ TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickServer]:
-    path = tmp_path_factory.mktemp("server") / "events.duckdb"
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database to be copied; no server has it open."""
+    path = tmp_path_factory.mktemp("store") / "events.duckdb"
     make_store(path, ROWS)
-    with quick_server(path) as server:
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickServer]:
+    with quick_server(copied(store, tmp_path_factory.mktemp("server"))) as server:
         yield server
+
+
+def copied(store: Path, folder: Path) -> Path:
+    return Path(shutil.copy(store, folder))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +113,29 @@ def test_how_each_download_ended_is_told(host: str, server: QuickServer) -> None
     assert refused["state"] == "refused"
     assert server.address in refused["reason"]
     assert told(host, "fedcba9876543210")["state"] == "unknown"
+
+
+def test_waiting_for_the_server_is_told_and_ends_well(store: Path, tmp_path: Path) -> None:
+    path = copied(store, tmp_path)
+    with (
+        quick_server(path) as first,
+        dashboard_process(tmp_path, first.address, "--retry-for-s", str(TIMEOUT_S)) as dashboard,
+        get(dashboard.address, f"/export?columns=all&download_id={ID}") as answer,
+        ThreadPoolExecutor(1) as reader,
+    ):
+        start = answer.read(1_000)
+        first.stop(signal.SIGKILL)
+        rest = reader.submit(answer.read)
+        give_up_s = time.monotonic() + TIMEOUT_S
+        while (waits := told(dashboard.address))["reason"] is None:
+            assert time.monotonic() < give_up_s
+        assert waits["state"] == "running"
+        assert waits["reason"].startswith("waiting for the server: ")
+        with quick_server(path, "--listen", first.address):
+            body = start + rest.result()
+        whole = told_at_the_end(dashboard.address)
+        assert (whole["state"], whole["reason"]) == ("whole", None)
+        assert (whole["rows"], whole["bytes"]) == (ROWS, len(body))
 
 
 @pytest.mark.parametrize(
