@@ -93,16 +93,19 @@ _TABLE: tuple[tuple[type[ArgusClientError], HTTPStatus, str, float | None], ...]
     (InvalidRequest, HTTPStatus.BAD_REQUEST, "invalid-request", None),
     (NotAllowed, HTTPStatus.FORBIDDEN, "not-allowed", None),
     (ServerUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "server-unavailable", 5.0),
-    (LimitExceeded, HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", 5.0),
+    (LimitExceeded, HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", None),
     (ResumeRefused, HTTPStatus.CONFLICT, "resume-refused", None),
     (EventsMissed, HTTPStatus.GONE, "events-missed", None),
     (BrokenExport, HTTPStatus.BAD_GATEWAY, "broken-export", None),
     (ServerError, HTTPStatus.BAD_GATEWAY, "server-error", None),
 )
 
+_TOO_MUCH = HTTPStatus.UNPROCESSABLE_ENTITY
+
 STATUSES = sorted(
     {
         *(status for _, status, _, _ in _TABLE),
+        _TOO_MUCH,
         HTTPStatus.NOT_ACCEPTABLE,
         HTTPStatus.MISDIRECTED_REQUEST,
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -117,6 +120,9 @@ def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> 
     errors: the error's violations, in the words of the request.
     """
     told = tuple(errors)
+    if isinstance(error, LimitExceeded) and error.retry_after_s is None:
+        # One that does not pass: another request is needed.
+        return Problem(_TOO_MUCH, "too-much", str(error), errors=told)
     for kind, status, name, default_retry_s in _TABLE:
         if isinstance(error, kind):
             retry_after_s = getattr(error, "retry_after_s", None)
