@@ -1,7 +1,6 @@
 """A real browser on a real dashboard of a real server that holds two real recordings."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +11,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
+from tests import dashboard
 from tests.conftest import RunningServer, start_server
 from tests.jfr_oracle import DATA, RECORDINGS
 from tests.processes import ENVIRONMENT
@@ -24,22 +32,11 @@ expect.set_options(timeout=15_000)
 @contextmanager
 def dashboard_process(server_address: str, *flags: str) -> Iterator[str]:
     """argus-dashboard on a free port; its http://HOST:PORT once it is ready. Killed at the end."""
-    command = [sys.executable, "-m", "argus_dashboard", "--server", server_address]
-    command += ["--listen", "127.0.0.1:0", *flags]
     with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=ENVIRONMENT) as process,
+        tempfile.TemporaryDirectory() as folder,
+        dashboard.dashboard_process(Path(folder), server_address, *flags) as process,
     ):
-        try:
-            assert process.stdout is not None
-            ready = re.match(r"argus-dashboard is listening on (http://\S+?),", process.stdout.readline())
-            if not ready:
-                process.wait()
-                log.seek(0)
-                raise AssertionError(f"the dashboard ended before it was ready: {log.read()}")
-            yield ready[1]
-        finally:
-            process.kill()
+        yield process.url
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +58,8 @@ def argus(recordings_db: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     yield from start_server(folder)
 
 
-@pytest.fixture(scope="module")
-def dashboard(argus: RunningServer) -> Iterator[str]:
+@pytest.fixture(scope="module", name="dashboard")
+def _dashboard(argus: RunningServer) -> Iterator[str]:
     """The address of a dashboard of `argus`."""
     with dashboard_process(argus.address) as address:
         yield address

@@ -2,8 +2,6 @@
 
 import random
 import re
-import shutil
-from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -12,11 +10,10 @@ from playwright.sync_api import Locator, Page, expect
 from argus_client import EventQuery, ExportClient
 from argus_client.times import format_instant, parse_instant_ns
 from argus_grpc.v1.event_pb2 import EventType
-from tests.browser.conftest import Guard, dashboard_process, open_page
+from tests.browser.conftest import Guard, open_page
 from tests.conftest import RunningServer
-from tests.quick_server import quick_server
 
-pytestmark = pytest.mark.duckdb
+pytestmark = pytest.mark.usefixtures("guard")
 
 
 def figure(page: Page, name: str) -> Locator:
@@ -69,7 +66,7 @@ def count(argus: RunningServer, where: str = "true") -> int:
 
 
 @pytest.fixture
-def opened(page: Page, guard: Guard, dashboard: str) -> Page:
+def opened(page: Page, dashboard: str) -> Page:
     open_page(page, dashboard)
     return page
 
@@ -243,7 +240,7 @@ def test_refusals_name_the_field(opened: Page, guard: Guard, dashboard: str) -> 
 
 def test_keyboard_alone_reaches_an_event_and_its_stack(opened: Page) -> None:
     opened.keyboard.press("Tab")
-    expect(opened.get_by_role("link", name="Skip to the events")).to_be_focused()
+    expect(opened.get_by_role("link", name="Skip to the content")).to_be_focused()
     opened.keyboard.press("Enter")
     expect(opened.locator("#main")).to_be_focused()
     chip = opened.get_by_role("checkbox", name=re.compile("^PINNED"))
@@ -336,7 +333,7 @@ def test_random_queries_agree_everywhere(opened: Page, argus: RunningServer) -> 
             expected = count(argus, where)
             assert client.plan(query).total_events == expected
             opened.evaluate(
-                "query => { history.pushState(null, '', query); dispatchEvent(new PopStateEvent('popstate')) }",
+                "query => { history.pushState(null, '', query); dispatchEvent(new Event('popstate')) }",
                 "?" + urlencode(parameters),
             )
             expect(opened.locator("#main")).to_have_attribute("aria-busy", "false")

@@ -1,7 +1,6 @@
 """The page while events come in, and while its server is away."""
 
 import re
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from tests.browser.conftest import Guard, dashboard_process, open_page
 from tests.conftest import RunningServer
 from tests.quick_server import quick_server
 
-pytestmark = pytest.mark.duckdb
+pytestmark = pytest.mark.usefixtures("guard")
 
 PINNED = EventType.EVENT_TYPE_VIRTUAL_THREAD_PINNED
 SCRIPT = "<script>throw 'markup'</script><img src=x onerror=alert(1)>"
@@ -44,16 +43,14 @@ def dashboard(server: RunningServer) -> Iterator[str]:
         yield address
 
 
-def test_an_empty_store_is_said(page: Page, guard: Guard, dashboard: str) -> None:
+def test_an_empty_store_is_said(page: Page, dashboard: str) -> None:
     open_page(page, dashboard)
     expect(page.locator("#figure-total .value")).to_have_text("0")
     expect(page.locator("#events-state")).to_have_text("No events match these filters.")
     expect(page.locator("#rate .state")).to_have_text("No events match these filters.")
 
 
-def test_new_events_come_in_at_the_top(
-    page: Page, guard: Guard, server: RunningServer, dashboard: str
-) -> None:
+def test_new_events_come_in_at_the_top(page: Page, server: RunningServer, dashboard: str) -> None:
     server.ingest([pinned(f"before-{number}") for number in range(3)])
     open_page(page, dashboard)
     expect(page.locator("#events-body tr")).to_have_count(3)
@@ -78,7 +75,7 @@ def test_new_events_come_in_at_the_top(
 
 
 def test_a_preset_is_one_exact_range_for_all_requests(
-    page: Page, guard: Guard, server: RunningServer, dashboard: str
+    page: Page, server: RunningServer, dashboard: str
 ) -> None:
     server.ingest([pinned("now"), pinned("now"), pinned("old", time.time_ns() - 3600 * 10**9)])
     open_page(page, dashboard)
@@ -97,9 +94,7 @@ def test_a_preset_is_one_exact_range_for_all_requests(
     assert parse_instant_ns(end) - parse_instant_ns(start) == parse_duration_ns("15m")
 
 
-def test_only_events_of_the_filter_come_in(
-    page: Page, guard: Guard, server: RunningServer, dashboard: str
-) -> None:
+def test_only_events_of_the_filter_come_in(page: Page, server: RunningServer, dashboard: str) -> None:
     open_page(page, dashboard, "?live=1&thread_name_contains=mine")
     expect(page.get_by_role("switch", name="Live")).to_have_class("switch on")
     server.ingest([pinned("other"), pinned("mine-1"), pinned("other")])
@@ -107,9 +102,7 @@ def test_only_events_of_the_filter_come_in(
     expect(page.locator("#figure-total .value")).to_have_text("1")
 
 
-def test_what_looks_like_markup_is_text(
-    page: Page, guard: Guard, server: RunningServer, dashboard: str
-) -> None:
+def test_what_looks_like_markup_is_text(page: Page, server: RunningServer, dashboard: str) -> None:
     server.ingest([pinned(SCRIPT)])
     open_page(page, dashboard)
     row = page.locator("#events-body tr").first
@@ -123,12 +116,10 @@ def test_what_looks_like_markup_is_text(
     assert page.locator("script:not([src]), main img").count() == 0
 
 
-def test_a_server_that_is_away_is_said_and_waited_for(
-    page: Page, guard: Guard, tmp_path: Path, recordings_db: Path
-) -> None:
+def test_a_server_that_is_away_is_said_and_waited_for(page: Page, guard: Guard, tmp_path: Path) -> None:
     guard.expect("503")
     guard.expect("ERR_INCOMPLETE_CHUNKED_ENCODING")
-    database = Path(shutil.copy(recordings_db, tmp_path))
+    database = tmp_path / "events.duckdb"
     with quick_server(database) as server, dashboard_process(server.address, "--retry-for-s", "1") as address:
         open_page(page, address, "?live=1")
         total = page.locator("#figure-total .value").inner_text()

@@ -53,7 +53,11 @@ export function isAbort(error) {
 
 async function problemOf(response) {
   const retryAfterS = Number(response.headers.get('Retry-After')) || null;
-  const about = { status: response.status, title: response.statusText || `HTTP ${response.status}`, retryAfterS };
+  const about = {
+    status: response.status,
+    title: response.statusText || `HTTP ${response.status}`,
+    retryAfterS,
+  };
   if ((response.headers.get('Content-Type') ?? '').includes('json')) {
     try {
       const { title, detail, errors } = await response.json();

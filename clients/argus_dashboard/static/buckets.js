@@ -4,8 +4,30 @@ import { NS_PER_S, floorTo } from './time.js';
 
 const DAY_NS = 86_400n * NS_PER_S;
 const NICE_NS = [
-  ...[1_000n, 10_000n, 100_000n, 1_000_000n, 10_000_000n, 100_000_000n].flatMap((ns) => [ns, 2n * ns, 5n * ns]),
-  ...[1n, 2n, 5n, 10n, 15n, 30n, 60n, 120n, 300n, 600n, 900n, 1800n, 3600n, 7200n, 10_800n, 21_600n, 43_200n].map((s) => s * NS_PER_S),
+  ...[1_000n, 10_000n, 100_000n, 1_000_000n, 10_000_000n, 100_000_000n].flatMap((ns) => [
+    ns,
+    2n * ns,
+    5n * ns,
+  ]),
+  ...[
+    1n,
+    2n,
+    5n,
+    10n,
+    15n,
+    30n,
+    60n,
+    120n,
+    300n,
+    600n,
+    900n,
+    1800n,
+    3600n,
+    7200n,
+    10_800n,
+    21_600n,
+    43_200n,
+  ].map((s) => s * NS_PER_S),
   ...[1n, 2n, 7n, 14n, 28n].map((days) => days * DAY_NS),
 ];
 
@@ -26,8 +48,11 @@ export function durationEdges(minNs, maxNs) {
   const decades = Math.log10(Math.max(maxNs, low) / low);
   const steps = decades > 7 ? [1] : decades > 4 ? [1, 3] : [1, 2, 5];
   const marks = [];
-  for (let power = 1; power <= 1e18; power *= 10) marks.push(...steps.map((step) => step * power));
-  const first = Math.max(marks.findLastIndex((mark) => mark <= low), 0);
+  for (let power = 1; power <= 1e19; power *= 10) marks.push(...steps.map((step) => step * power));
+  const first = Math.max(
+    marks.findLastIndex((mark) => mark <= low),
+    0,
+  );
   const last = marks.findIndex((mark) => mark > maxNs);
   const edges = marks.slice(first, last + 1);
   return minNs < 1 ? [0, ...edges] : edges;

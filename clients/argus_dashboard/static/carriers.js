@@ -13,7 +13,10 @@ export async function showCarriers(panel, rows, scale) {
   if (!carried.length) return panel.empty('No event here names its carrier thread.');
   const totals = new Map();
   for (const row of carried) totals.set(row.carrierThread, (totals.get(row.carrierThread) ?? 0) + row.count);
-  const busiest = [...totals].sort((a, b) => b[1] - a[1]).slice(0, MAX_CARRIERS).map(([carrier]) => carrier);
+  const busiest = [...totals]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, MAX_CARRIERS)
+    .map(([carrier]) => carrier);
   const carriers = busiest.sort((a, b) => a - b);
   const starts = [];
   for (let at = scale.start; at < scale.end; at += scale.width) starts.push(at);
@@ -23,7 +26,10 @@ export async function showCarriers(panel, rows, scale) {
     x: starts.map((at) => axisInstant(at + scale.width / 2n, scale.offset)),
     y: carriers.map(String),
     z: carriers.map((carrier) => starts.map((at) => counts.get(`${carrier} ${at}`) ?? null)),
-    colorscale: [[0, style('--heat-low')], [1, style('--heat-high')]],
+    colorscale: [
+      [0, style('--heat-low')],
+      [1, style('--heat-high')],
+    ],
     zmin: 0,
     zmax: Math.max(...carried.map((row) => row.count)),
     ygap: 2,
@@ -35,12 +41,20 @@ export async function showCarriers(panel, rows, scale) {
     yaxis: axis({ type: 'category', showgrid: false, title: 'Carrier thread ID' }),
   };
   const total = carried.reduce((sum, row) => sum + row.count, 0);
-  const rest = totals.size > carriers.length ? `; the busiest ${carriers.length} of ${showCount(totals.size)}` : '';
-  panel.ready(`${showEvents(total)} on ${showCount(carriers.length)} carriers${rest}; a cell is ${showDuration(Number(scale.width))}.`, () => ({
-    headings: [`Time (${zoneName(scale.end)})`, 'Carrier thread ID', 'Events'],
-    rows: carried.map((row) => [showInstant(parseInstant(row.time)), String(row.carrierThread), showCount(row.count)]),
-    numbers: [1, 2],
-  }));
+  const rest =
+    totals.size > carriers.length ? `; the busiest ${carriers.length} of ${showCount(totals.size)}` : '';
+  panel.ready(
+    `${showEvents(total)} on ${showCount(carriers.length)} carriers${rest}; a cell is ${showDuration(Number(scale.width))}.`,
+    () => ({
+      headings: [`Time (${zoneName(scale.end)})`, 'Carrier thread ID', 'Events'],
+      rows: carried.map((row) => [
+        showInstant(parseInstant(row.time)),
+        String(row.carrierThread),
+        showCount(row.count),
+      ]),
+      numbers: [1, 2],
+    }),
+  );
   await draw(panel.body, [trace], layout, 'Events by carrier thread and time');
   return undefined;
 }

@@ -14,7 +14,12 @@ export async function draw(body, traces, layout, label) {
   if (!globalThis.Plotly) throw new Error('plotly.min.js did not load');
   const chart = body.querySelector('.chart') ?? newChart(body);
   chart.setAttribute('aria-label', label);
-  await Plotly.react(chart, traces, { ...baseLayout(), ...layout }, { displayModeBar: false, responsive: true, doubleClick: false });
+  await Plotly.react(
+    chart,
+    traces,
+    { ...baseLayout(), ...layout },
+    { displayModeBar: false, responsive: true, doubleClick: false },
+  );
   return chart;
 }
 
@@ -35,7 +40,11 @@ function baseLayout() {
     margin: { l: 52, r: 12, t: 8, b: 36 },
     showlegend: false,
     dragmode: false,
-    hoverlabel: { bgcolor: style('--raised'), bordercolor: style('--line'), font: { color: style('--text'), size: 12 } },
+    hoverlabel: {
+      bgcolor: style('--raised'),
+      bordercolor: style('--line'),
+      font: { color: style('--text'), size: 12 },
+    },
   };
 }
 

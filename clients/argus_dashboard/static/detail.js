@@ -27,13 +27,22 @@ export function isShown(event) {
 export function openDetail(event, onClose) {
   shown = event;
   whenClosed = onClose;
-  const close = element('button', { type: 'button', className: 'quiet', 'aria-label': 'Close the details', text: '✕' });
+  const close = element('button', {
+    type: 'button',
+    className: 'quiet',
+    'aria-label': 'Close the details',
+    text: '✕',
+  });
   close.addEventListener('click', closeDetail);
   const detail = byId('detail');
   detail.replaceChildren(
     element('header', {}, element('h3', { id: 'detail-title', text: shortType(event.eventType) }), close),
     element('div', { className: 'actions' }, ...actionsFor(event)),
-    element('dl', {}, ...columns.filter((column) => column.name !== 'stack_trace').flatMap((column) => lineOf(column, event))),
+    element(
+      'dl',
+      {},
+      ...columns.filter((column) => column.name !== 'stack_trace').flatMap((column) => lineOf(column, event)),
+    ),
     ...stackOf(event),
   );
   detail.hidden = false;
@@ -51,7 +60,10 @@ function lineOf(column, event) {
   const value = event[column.jsonName];
   if (value === undefined || value === null) return [];
   const name = column.title.replace(/ \([^)]*\)$/, '');
-  return [element('dt', { text: name, title: column.description ?? '' }), element('dd', { text: textOf(column, value) })];
+  return [
+    element('dt', { text: name, title: column.description ?? '' }),
+    element('dd', { text: textOf(column, value) }),
+  ];
 }
 
 // The exact value, with one that is quicker to read before it.
@@ -95,8 +107,15 @@ function actionsFor(event) {
     return button;
   };
   return [
-    ...(event.threadId === undefined ? [] : [action('Only this thread', { threadIds: [String(event.threadId)] })]),
+    ...(event.threadId === undefined
+      ? []
+      : [action('Only this thread', { threadIds: [String(event.threadId)] })]),
     action('Only this type', { types: [shortType(event.eventType)] }),
-    action('One second around', { from: formatInstant(at - NEAR_NS), to: formatInstant(at + NEAR_NS), last: '', live: false }),
+    action('One second around', {
+      from: formatInstant(at - NEAR_NS),
+      to: formatInstant(at + NEAR_NS),
+      last: '',
+      live: false,
+    }),
   ];
 }

@@ -20,12 +20,23 @@ export function byId(id) {
 /** A table with a header row; cells of `numbers` (column indexes) are set to the right. */
 export function dataTable(caption, headings, rows, numbers = []) {
   const kind = (index) => (numbers.includes(index) ? 'number' : undefined);
-  const cells = (row) => row.map((text, index) => element(index ? 'td' : 'th', { text, className: kind(index), scope: index ? null : 'row' }));
+  const cells = (row) =>
+    row.map((text, index) =>
+      element(index ? 'td' : 'th', { text, className: kind(index), scope: index ? null : 'row' }),
+    );
   return element(
     'table',
     {},
     element('caption', { className: 'unseen', text: caption }),
-    element('thead', {}, element('tr', {}, ...headings.map((text, index) => element('th', { text, scope: 'col', className: kind(index) })))),
+    element(
+      'thead',
+      {},
+      element(
+        'tr',
+        {},
+        ...headings.map((text, index) => element('th', { text, scope: 'col', className: kind(index) })),
+      ),
+    ),
     element('tbody', {}, ...rows.map((row) => element('tr', {}, ...cells(row)))),
   );
 }

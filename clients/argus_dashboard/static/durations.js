@@ -6,10 +6,11 @@ import { durationEdges } from './buckets.js';
 import { dataTable, element } from './dom.js';
 import { colorOf, showCount, showDuration, showEvents } from './format.js';
 import { setState, shortType } from './state.js';
-import { formatDuration } from './time.js';
+import { formatDuration, parseDuration } from './time.js';
 
 const LABEL_PX = 50;
-const MEASURES = ['count', 'p50DurationNs', 'p90DurationNs', 'p99DurationNs', 'maxDurationNs'];
+const INT64_MAX = 2n ** 63n - 1n;
+const PERCENTILES = ['p50DurationNs', 'p90DurationNs', 'p99DurationNs', 'maxDurationNs'];
 
 /** The counts of each bar; types: the figures' rows, which have the least and the greatest duration. */
 export async function loadDurations(params, types, { signal }) {
@@ -18,11 +19,14 @@ export async function loadDurations(params, types, { signal }) {
   const least = Math.min(...timed.map((row) => row.minDurationNs));
   const most = Math.max(...timed.map((row) => row.maxDurationNs));
   const edges = durationEdges(least, most);
+  const given = (name, otherwise) => (params.has(name) ? parseDuration(params.get(name)) : otherwise);
+  const [lowest, highest] = [given('min_duration', 0n), given('max_duration', INT64_MAX)];
   const countBetween = async (start, end) => {
     const bounded = new URLSearchParams(params);
-    // Never wider than the filters: the outermost bars end where the durations do.
-    bounded.set('min_duration', `${Math.max(start, least)}ns`);
-    bounded.set('max_duration', `${Math.min(end - 1, most)}ns`);
+    // The outermost bars reach no further than the filters do.
+    const [from, to] = [BigInt(start), BigInt(end) - 1n];
+    bounded.set('min_duration', `${from > lowest ? from : lowest}ns`);
+    bounded.set('max_duration', `${to < highest ? to : highest}ns`);
     bounded.set('by', 'event_type');
     bounded.set('measure', 'count');
     return (await getJson('/api/aggregate', bounded, { signal })).events;
@@ -49,7 +53,11 @@ export async function showDurations(panel, { timed, edges, counts }) {
   }));
   panel.ready(`${showEvents(total)} with a duration. Drag over the chart to filter by duration.`, () => ({
     headings: ['From', 'Below', ...timed.map((row) => shortType(row.eventType))],
-    rows: counts.map((_, index) => [showDuration(edges[index]), showDuration(edges[index + 1]), ...traces.map((trace) => showCount(trace.y[index]))]),
+    rows: counts.map((_, index) => [
+      showDuration(edges[index]),
+      showDuration(edges[index + 1]),
+      ...traces.map((trace) => showCount(trace.y[index])),
+    ]),
     numbers: [0, 1, ...timed.map((_, index) => index + 2)],
   }));
   const chart = await draw(
@@ -59,7 +67,14 @@ export async function showDurations(panel, { timed, edges, counts }) {
       barmode: 'stack',
       bargap: 0.06,
       dragmode: 'zoom',
-      xaxis: axis({ fixedrange: false, range: [0, counts.length], tickangle: 0, tickvals: marks, ticktext: marks.map((index) => showDuration(edges[index])), title: 'Duration (log scale)' }),
+      xaxis: axis({
+        fixedrange: false,
+        range: [0, counts.length],
+        tickangle: 0,
+        tickvals: marks,
+        ticktext: marks.map((index) => showDuration(edges[index])),
+        title: 'Duration (log scale)',
+      }),
       yaxis: axis({ title: 'Events', tickformat: '~s' }),
     },
     'Durations: how many events in each range of a log scale, by type',
@@ -67,13 +82,29 @@ export async function showDurations(panel, { timed, edges, counts }) {
   if (!chart.edges) chart.on('plotly_relayout', (change) => zoomTo(chart.edges, change));
   chart.edges = edges;
   panel.body.querySelector('.scroll')?.remove();
-  panel.body.append(element('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Durations by type' }, percentiles(timed)));
+  panel.body.append(
+    element(
+      'div',
+      { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Durations by type' },
+      percentiles(timed, traces),
+    ),
+  );
   return undefined;
 }
 
-function percentiles(timed) {
-  const rows = timed.map((row) => [shortType(row.eventType), showCount(row.count), ...MEASURES.slice(1).map((key) => showDuration(row[key]))]);
-  const table = dataTable('Durations by type', ['Type', 'Events', 'p50', 'p90', 'p99', 'Max'], rows, [1, 2, 3, 4, 5]);
+function percentiles(timed, traces) {
+  const counts = traces.map((trace) => trace.y.reduce((sum, count) => sum + count, 0));
+  const rows = timed.map((row, index) => [
+    shortType(row.eventType),
+    showCount(counts[index]),
+    ...PERCENTILES.map((key) => showDuration(row[key])),
+  ]);
+  const table = dataTable(
+    'Durations by type',
+    ['Type', 'Events', 'p50', 'p90', 'p99', 'Max'],
+    rows,
+    [1, 2, 3, 4, 5],
+  );
   table.classList.add('percentiles');
   table.querySelectorAll('tbody th').forEach((cell, index) => {
     const swatch = element('span', { className: 'swatch' });

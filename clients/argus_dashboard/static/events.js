@@ -85,9 +85,13 @@ export function setUpEvents(onMore) {
 /** Draws the rows again: after a change of zone. */
 export function render(fresh = new Set()) {
   const focused = document.activeElement?.closest?.('#events-body tr')?.dataset.sequence;
-  byId('time-heading').textContent = `Time (${zoneName(events.length ? parseInstant(events[0].timestamp) : undefined)})`;
+  byId('time-heading').textContent =
+    `Time (${zoneName(events.length ? parseInstant(events[0].timestamp) : undefined)})`;
   byId('events-body').replaceChildren(...events.map((event) => rowOf(event, fresh.has(event.sequence))));
-  if (focused) byId('events-body').querySelector(`tr[data-sequence="${focused}"] button`)?.focus({ preventScroll: true });
+  if (focused)
+    byId('events-body')
+      .querySelector(`tr[data-sequence="${focused}"] button`)
+      ?.focus({ preventScroll: true });
   byId('events').setAttribute('aria-busy', 'false');
   say(events.length ? '' : 'No events match these filters.');
   showCaption();
@@ -95,7 +99,9 @@ export function render(fresh = new Set()) {
 
 function showCaption() {
   const cut = events.length < total;
-  byId('events-caption').textContent = cut ? `The newest ${showCount(events.length)} of ${showCount(total)}` : showEvents(events.length);
+  byId('events-caption').textContent = cut
+    ? `The newest ${showCount(events.length)} of ${showCount(total)}`
+    : showEvents(events.length);
   const more = byId('events-more');
   more.hidden = !cut || limit === MAX_PAGE;
   more.textContent = `Show ${showCount(Math.min(MAX_PAGE, total))}`;
@@ -131,7 +137,12 @@ function rowOf(event, isFresh) {
   const swatch = element('span', { className: 'swatch' });
   swatch.style.background = `var(${colorName(type)})`;
   const [day, clock] = showInstant(parseInstant(event.timestamp), 6).split(' ');
-  const time = element('button', { type: 'button', className: 'expand', 'aria-expanded': 'false', 'aria-controls': 'detail' }, element('span', { className: 'date', text: `${day} ` }), clock);
+  const time = element(
+    'button',
+    { type: 'button', className: 'expand', 'aria-expanded': 'false', 'aria-controls': 'detail' },
+    element('span', { className: 'date', text: `${day} ` }),
+    clock,
+  );
   const row = element(
     'tr',
     { className: isFresh ? 'fresh' : undefined },
@@ -139,7 +150,10 @@ function rowOf(event, isFresh) {
     element('td', {}, swatch, element('span', { text: type })),
     element('td', { text: event.source ?? '' }),
     element('td', { className: 'thread', title: event.threadName ?? '', text: threadOf(event) }),
-    element('td', { className: 'number', text: event.durationNs === undefined ? '' : showDuration(event.durationNs) }),
+    element('td', {
+      className: 'number',
+      text: event.durationNs === undefined ? '' : showDuration(event.durationNs),
+    }),
     element('td', { className: 'what', text: whatOf(event, type) }),
   );
   row.dataset.sequence = event.sequence;
@@ -166,12 +180,22 @@ function whatOf(event, type) {
     case 'ALLOCATION':
       return `${bytes('allocationSizeBytes')} ${event.className ?? ''}`;
     case 'METASPACE_SUMMARY':
-      return `${bytes('metaspaceUsedBytes')} of ${bytes('metaspaceCommittedBytes')}${event.classCount === undefined ? '' : `, ${showCount(event.classCount)} classes`}`;
+      return [
+        `${bytes('metaspaceUsedBytes')} of ${bytes('metaspaceCommittedBytes')}`,
+        ...(event.classCount === undefined ? [] : [`${showCount(event.classCount)} classes`]),
+      ].join(', ');
     case 'EXECUTION_SAMPLE':
-      return `${[event.className, event.methodName].filter(Boolean).join('.')}${event.lineNumber === undefined ? '' : `:${event.lineNumber}`}`;
+      return [[event.className, event.methodName].filter(Boolean).join('.'), event.lineNumber]
+        .filter((part) => part !== undefined)
+        .join(':');
     case 'CONTENTION':
       return [event.contentionType, event.monitorClass].filter(Boolean).join(' ');
     default:
-      return event.exceptionMessage ?? event.pinnedReason ?? event.blockingOperation ?? (event.stackTrace ?? '').split('\n', 1)[0];
+      return (
+        event.exceptionMessage ??
+        event.pinnedReason ??
+        event.blockingOperation ??
+        (event.stackTrace ?? '').split('\n', 1)[0]
+      );
   }
 }

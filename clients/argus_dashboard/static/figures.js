@@ -25,12 +25,44 @@ export function showFigures(plan, rows, types) {
   const figures = [
     ['total', 'Events', showCount(plan.totalEvents), ''],
     ['started', 'Started', count('START'), note('START', 'virtual threads')],
-    ['ended', 'Ended', count('END'), note('END', of('END') ? `half within ${showDuration(of('END').p50DurationNs)}` : 'virtual threads')],
-    ['pinned', 'Pinned', count('PINNED'), note('PINNED', pinned?.sumDurationNs === undefined ? '' : `${showDuration(pinned.sumDurationNs)} in all`)],
+    [
+      'ended',
+      'Ended',
+      count('END'),
+      note('END', of('END') ? `half within ${showDuration(of('END').p50DurationNs)}` : 'virtual threads'),
+    ],
+    [
+      'pinned',
+      'Pinned',
+      count('PINNED'),
+      note(
+        'PINNED',
+        pinned?.sumDurationNs === undefined ? '' : `${showDuration(pinned.sumDurationNs)} in all`,
+      ),
+    ],
     ['failed', 'Submit failed', count('SUBMIT_FAILED'), note('SUBMIT_FAILED', '')],
-    ['p99-pinned', 'p99 pinned', pinned?.p99DurationNs === undefined ? NONE : showDuration(pinned.p99DurationNs), pinned?.maxDurationNs === undefined ? note('PINNED', '') : `longest ${showDuration(pinned.maxDurationNs)}`],
-    ['gc', 'GC pauses', count('GC_PAUSE'), note('GC_PAUSE', gc?.maxDurationNs === undefined ? '' : `longest ${showDuration(gc.maxDurationNs)}`)],
-    ['cpu', 'JVM CPU', hasCpu ? showPercent(cpu.avgCpuJvmUser + (cpu.avgCpuJvmSystem ?? 0)) : NONE, cpu?.avgCpuMachineTotal === undefined ? note('CPU_LOAD', '') : `machine ${showPercent(cpu.avgCpuMachineTotal)}`],
+    [
+      'p99-pinned',
+      'p99 pinned',
+      pinned?.p99DurationNs === undefined ? NONE : showDuration(pinned.p99DurationNs),
+      pinned?.maxDurationNs === undefined
+        ? note('PINNED', '')
+        : `longest ${showDuration(pinned.maxDurationNs)}`,
+    ],
+    [
+      'gc',
+      'GC pauses',
+      count('GC_PAUSE'),
+      note('GC_PAUSE', gc?.maxDurationNs === undefined ? '' : `longest ${showDuration(gc.maxDurationNs)}`),
+    ],
+    [
+      'cpu',
+      'JVM CPU',
+      hasCpu ? showPercent(cpu.avgCpuJvmUser + (cpu.avgCpuJvmSystem ?? 0)) : NONE,
+      cpu?.avgCpuMachineTotal === undefined
+        ? note('CPU_LOAD', '')
+        : `machine ${showPercent(cpu.avgCpuMachineTotal)}`,
+    ],
   ];
   for (const [id, name, value, hint] of figures) showFigure(id, name, value, hint);
 }
@@ -38,7 +70,13 @@ export function showFigures(plan, rows, types) {
 function showFigure(id, name, value, hint) {
   let figure = byId(`figure-${id}`);
   if (!figure) {
-    figure = element('div', { id: `figure-${id}`, className: 'figure' }, element('dt', { text: name }), element('dd', { className: 'value' }), element('dd', { className: 'hint' }));
+    figure = element(
+      'div',
+      { id: `figure-${id}`, className: 'figure' },
+      element('dt', { text: name }),
+      element('dd', { className: 'value' }),
+      element('dd', { className: 'hint' }),
+    );
     byId('figures').append(figure);
   }
   const [shown, small] = figure.querySelectorAll('dd');

@@ -5,11 +5,24 @@ import { colorName, showCount } from './format.js';
 import { emptyState, getState, setState, shortType, toParams } from './state.js';
 import { formatInstant, getZone, parseInstant, showInstant, zoneName } from './time.js';
 
-const PRESETS = [['5m', '5 min'], ['15m', '15 min'], ['1h', '1 h'], ['6h', '6 h'], ['24h', '24 h'], ['7d', '7 d'], ['', 'All']];
+const PRESETS = [
+  ['5m', '5 min'],
+  ['15m', '15 min'],
+  ['1h', '1 h'],
+  ['6h', '6 h'],
+  ['24h', '24 h'],
+  ['7d', '7 d'],
+  ['', 'All'],
+];
 // The field that a parameter's refusal is shown at.
 const FIELDS = {
-  from: 'from', to: 'to', thread_name: 'thread-name', thread_name_contains: 'thread-name',
-  thread_name_regex: 'thread-name', min_duration: 'min-duration', max_duration: 'min-duration',
+  from: 'from',
+  to: 'to',
+  thread_name: 'thread-name',
+  thread_name_contains: 'thread-name',
+  thread_name_regex: 'thread-name',
+  min_duration: 'min-duration',
+  max_duration: 'min-duration',
 };
 
 /** columns: the answer of /api/columns. */
@@ -41,7 +54,12 @@ function onChange(id, patch) {
 function presetOf(last, text) {
   const radio = element('input', { type: 'radio', name: 'preset', value: last });
   radio.addEventListener('change', () => setState({ last, from: '', to: '' }));
-  return element('label', {}, radio, element('span', { text, title: last ? `The last ${text}` : 'Whatever is stored' }));
+  return element(
+    'label',
+    {},
+    radio,
+    element('span', { text, title: last ? `The last ${text}` : 'Whatever is stored' }),
+  );
 }
 
 function chipOf(type) {
@@ -51,7 +69,13 @@ function chipOf(type) {
     setState({ types: ticked });
   });
   box.style.setProperty('--color', `var(${colorName(type)})`);
-  return element('label', { className: 'chip' }, box, element('span', { text: type }), element('span', { className: 'count' }));
+  return element(
+    'label',
+    { className: 'chip' },
+    box,
+    element('span', { text: type }),
+    element('span', { className: 'count' }),
+  );
 }
 
 function readInstant(name) {
@@ -98,12 +122,22 @@ function shownInstant(text) {
 /** What no control of its own shows: each a button that takes it away. */
 function showAlso(state) {
   const conditions = [
-    ...state.threadIds.map((id) => [`thread #${id}`, { threadIds: state.threadIds.filter((other) => other !== id) }]),
-    ...state.carrierThreads.map((id) => [`carrier #${id}`, { carrierThreads: state.carrierThreads.filter((other) => other !== id) }]),
+    ...state.threadIds.map((id) => [
+      `thread #${id}`,
+      { threadIds: state.threadIds.filter((other) => other !== id) },
+    ]),
+    ...state.carrierThreads.map((id) => [
+      `carrier #${id}`,
+      { carrierThreads: state.carrierThreads.filter((other) => other !== id) },
+    ]),
     ...(state.maxDuration ? [[`at most ${state.maxDuration}`, { maxDuration: '' }]] : []),
   ];
   const buttons = conditions.map(([text, patch]) => {
-    const button = element('button', { type: 'button', 'aria-label': `Remove the condition: ${text}`, text: `${text} ✕` });
+    const button = element('button', {
+      type: 'button',
+      'aria-label': `Remove the condition: ${text}`,
+      text: `${text} ✕`,
+    });
     button.addEventListener('click', () => setState(patch));
     return button;
   });
@@ -122,7 +156,9 @@ export function showTypeCounts(rows) {
 
 /** rows: [{source, count}] without the filter by source. */
 export function showSources(rows, state) {
-  const names = [...new Set([...rows.map((row) => row.source).filter((name) => name !== undefined), ...state.sources])];
+  const names = [
+    ...new Set([...rows.map((row) => row.source).filter((name) => name !== undefined), ...state.sources]),
+  ];
   byId('sources').replaceChildren(
     ...names.map((name) => {
       const box = element('input', { type: 'checkbox', value: name, checked: state.sources.includes(name) });
@@ -131,11 +167,21 @@ export function showSources(rows, state) {
         setState({ sources: ticked });
       });
       const count = rows.find((row) => row.source === name)?.count;
-      return element('label', {}, box, element('span', { text: name || '(empty)' }), element('span', { className: 'count', text: count === undefined ? '' : showCount(count) }));
+      return element(
+        'label',
+        {},
+        box,
+        element('span', { text: name || '(empty)' }),
+        element('span', { className: 'count', text: count === undefined ? '' : showCount(count) }),
+      );
     }),
   );
   if (!names.length) byId('sources').textContent = 'No event names its source.';
-  byId('source-summary').textContent = !state.sources.length ? 'all' : state.sources.length === 1 ? state.sources[0] : `${state.sources.length}`;
+  byId('source-summary').textContent = !state.sources.length
+    ? 'all'
+    : state.sources.length === 1
+      ? state.sources[0]
+      : `${state.sources.length}`;
 }
 
 /** Shows at their fields what was refused. */

@@ -2,8 +2,22 @@
 
 const COUNT = new Intl.NumberFormat('en');
 const THREE_DIGITS = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
-const DURATIONS = [['d', 86_400e9], ['h', 3_600e9], ['min', 60e9], ['s', 1e9], ['ms', 1e6], ['µs', 1e3], ['ns', 1]];
-const BYTES = [['TB', 1e12], ['GB', 1e9], ['MB', 1e6], ['kB', 1e3], ['B', 1]];
+const DURATIONS = [
+  ['d', 86_400e9],
+  ['h', 3_600e9],
+  ['min', 60e9],
+  ['s', 1e9],
+  ['ms', 1e6],
+  ['µs', 1e3],
+  ['ns', 1],
+];
+const BYTES = [
+  ['TB', 1e12],
+  ['GB', 1e9],
+  ['MB', 1e6],
+  ['kB', 1e3],
+  ['B', 1],
+];
 
 export function showCount(number) {
   return COUNT.format(number);

@@ -1,6 +1,6 @@
 // Starts the page, and decides when what is loaded.
 
-import { getJson, isAbort } from './api.js';
+import { getJson } from './api.js';
 import { openExportDialog } from './dialog.js';
 import { setUpDetail } from './detail.js';
 import { byId, element } from './dom.js';
@@ -20,7 +20,8 @@ const RETRY_MS = [2_000, 4_000, 8_000, 15_000];
 const THEMES = ['auto', 'light', 'dark'];
 
 let columns = null;
-let loading = null; // the AbortController of the refresh under way
+let loading = null; // the AbortController of the last refresh
+let isLoading = false;
 let retryTimer = null;
 let retries = 0;
 let follower = null;
@@ -35,6 +36,7 @@ async function load({ isLiveTick = false } = {}) {
   clearTimeout(liveTimer);
   liveTimer = null;
   loading = new AbortController();
+  isLoading = true;
   const { signal } = loading;
   const state = getState();
   const began = performance.now();
@@ -44,18 +46,19 @@ async function load({ isLiveTick = false } = {}) {
     if (!columns) setUpColumns(await getJson('/api/columns', undefined, { signal }), state);
     const typeNames = columns.eventTypes.map((type) => type.shortName);
     const plan = await refresh(state, typeNames, { signal, withEvents: !isLiveTick });
-    signal.throwIfAborted();
+    if (loading.signal !== signal) return;
     retries = 0;
     showBanner(null);
     showOverview(plan);
     if (!isLiveTick) byId('status').textContent = `${showEvents(plan.totalEvents)} shown`;
   } catch (error) {
-    if (isAbort(error) || signal.aborted) return;
+    if (loading.signal !== signal) return;
     // What is left of this refresh would only fail, too.
     loading.abort();
     giveUp();
     showProblem(error);
   }
+  isLoading = false;
   tookMs = performance.now() - began;
   byId('main').setAttribute('aria-busy', 'false');
   byId('main').classList.remove('loading');
@@ -74,13 +77,20 @@ function showProblem(problem) {
     retries += 1;
     retryTimer = setTimeout(load, problem.retryAfterS ? problem.retryAfterS * 1000 : waitMs);
     const title = problem.status === 503 ? 'The Argus server does not answer' : problem.title;
-    showBanner('away', title, `${problem.detail ?? ''} What is shown may be out of date; trying again by itself.`);
+    showBanner(
+      'away',
+      title,
+      `${problem.detail ?? ''} What is shown may be out of date; trying again by itself.`,
+    );
     return;
   }
   // Errors of the page itself have no title; they are worth a look in the console.
   if (!problem.title) console.error(problem);
   showRefusals(problem.errors ?? []);
-  const named = (problem.errors ?? []).map(({ parameter, value, allowed }) => `${parameter}${value === undefined || value === null ? '' : ` = ${value}`}${allowed ? `: ${allowed}` : ''}`);
+  const named = (problem.errors ?? []).map(
+    ({ parameter, value, allowed }) =>
+      `${parameter}${value === undefined || value === null ? '' : ` = ${value}`}${allowed ? `: ${allowed}` : ''}`,
+  );
   const title = problem.status === 400 ? 'A filter does not fit' : problem.title || 'The page has failed';
   showBanner('error', title, named.length ? named.join('; ') : problem.detail || problem.message);
 }
@@ -108,7 +118,8 @@ function showOverview({ firstTimestamp, lastTimestamp }) {
     return;
   }
   const last = parseInstant(lastTimestamp);
-  byId('overview').textContent = `${showInstant(parseInstant(firstTimestamp), 0)} to ${showInstant(last, 0)} ${zoneName(last)}`;
+  byId('overview').textContent =
+    `${showInstant(parseInstant(firstTimestamp), 0)} to ${showInstant(last, 0)} ${zoneName(last)}`;
 }
 
 function showLive(text, kind) {
@@ -120,6 +131,7 @@ function showLive(text, kind) {
 function follow(state) {
   follower?.stop();
   follower = null;
+  waiting = [];
   clearTimeout(liveTimer);
   liveTimer = null;
   byId('live-switch').setAttribute('aria-checked', String(state.live));
@@ -130,9 +142,9 @@ function follow(state) {
   follower = new Follower(params, {
     connected() {
       showLive('Live', 'on');
-      // Also for what came between the last answer and this connection.
-      load({ isLiveTick: !wasAway && !loading });
       wasAway = false;
+      // Also for what came between the last answer and this connection.
+      load();
     },
     away() {
       showLive('Live, reconnecting', 'connecting');
@@ -152,8 +164,19 @@ function takeIn() {
   waiting = [];
   if (!getState().live) return;
   addEvents(fresh);
-  // The charts cost the server more than the rows: no more than a third of its time.
-  liveTimer ??= setTimeout(() => load({ isLiveTick: true }), Math.max(LIVE_REFRESH_MS, 2 * tookMs));
+  refreshSoon();
+}
+
+// The figures and charts cost the server more than the rows: a third of the time at most.
+function refreshSoon() {
+  liveTimer ??= setTimeout(
+    () => {
+      liveTimer = null;
+      if (isLoading || document.hidden) refreshSoon();
+      else load({ isLiveTick: true });
+    },
+    Math.max(LIVE_REFRESH_MS, 2 * tookMs),
+  );
 }
 
 // A range that ends now moves on without new events, too.
@@ -161,7 +184,7 @@ function slide() {
   const following = follower;
   setTimeout(() => {
     if (following !== follower) return;
-    if (getState().last && !document.hidden) liveTimer ??= setTimeout(() => load({ isLiveTick: true }), 0);
+    if (getState().last) refreshSoon();
     slide();
   }, LIVE_SLIDE_MS);
 }

@@ -63,6 +63,12 @@ export class Panel {
     const title = this.section.querySelector('h2').textContent;
     this.#data.querySelector('.scroll')?.remove();
     const table = dataTable(title, headings, rows, numbers);
-    this.#data.append(element('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': `${title}, as a table` }, table));
+    this.#data.append(
+      element(
+        'div',
+        { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': `${title}, as a table` },
+        table,
+      ),
+    );
   }
 }

@@ -4,7 +4,16 @@ import { axis, draw } from './charts.js';
 import { bucketWidth, wholeBuckets } from './buckets.js';
 import { colorOf, showCount, showDuration, showEvents } from './format.js';
 import { setState, shortType } from './state.js';
-import { NS_PER_S, axisInstant, floorTo, formatInstant, offsetMinutes, parseInstant, showInstant, zoneName } from './time.js';
+import {
+  NS_PER_S,
+  axisInstant,
+  floorTo,
+  formatInstant,
+  offsetMinutes,
+  parseInstant,
+  showInstant,
+  zoneName,
+} from './time.js';
 
 let shown = null;
 
@@ -39,7 +48,9 @@ export async function showRate(panel, rows, scale, types) {
       marker: { color: colorOf(trace.type), line: { width: 0 } },
       hovertemplate: '%{y:,.3~s}/s (%{customdata:,})',
     }));
-  panel.ready(`${showEvents(total)}; a bar is ${size}. Drag over the chart to zoom in.`, () => asTable(rows, scale));
+  panel.ready(`${showEvents(total)}; a bar is ${size}. Drag over the chart to zoom in.`, () =>
+    asTable(rows, scale),
+  );
   const chart = await draw(
     panel.body,
     traces,
@@ -83,7 +94,11 @@ function setRange(start, end) {
 function asTable(rows, scale) {
   return {
     headings: [`Time (${zoneName(scale.end)})`, 'Type', 'Events'],
-    rows: rows.map((row) => [showInstant(parseInstant(row.time)), shortType(row.eventType), showCount(row.count)]),
+    rows: rows.map((row) => [
+      showInstant(parseInstant(row.time)),
+      shortType(row.eventType),
+      showCount(row.count),
+    ]),
     numbers: [2],
   };
 }

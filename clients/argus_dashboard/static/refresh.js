@@ -3,7 +3,14 @@
 import { getJson, isAbort } from './api.js';
 import { showCarriers } from './carriers.js';
 import { loadDurations, showDurations } from './durations.js';
-import { loadEvents, setTotal, showEventsLoading, showEventsProblem, showEventsStale, showNoEvents } from './events.js';
+import {
+  loadEvents,
+  setTotal,
+  showEventsLoading,
+  showEventsProblem,
+  showEventsStale,
+  showNoEvents,
+} from './events.js';
 import { FIGURE_MEASURES, showFigures } from './figures.js';
 import { showSources, showTypeCounts } from './filters.js';
 import { HEAP_MEASURES, HEAP_TYPES, showHeap } from './heap.js';
@@ -17,7 +24,13 @@ const MAX_STACKS = 10_000;
 // Events may be stored between two requests; then what they say is asked for again.
 const TRIES = 3;
 
-const panels = { rate: new Panel('rate'), durations: new Panel('durations-panel'), stacks: new Panel('stacks'), heap: new Panel('heap'), carriers: new Panel('carriers') };
+const panels = {
+  rate: new Panel('rate'),
+  durations: new Panel('durations-panel'),
+  stacks: new Panel('stacks'),
+  heap: new Panel('heap'),
+  carriers: new Panel('carriers'),
+};
 let drawings = [];
 
 /** Loads and shows all that state asks for. Returns the plan. Raises Problem, AbortError. */
@@ -55,7 +68,11 @@ async function resolve(state, signal) {
   }
   const first = plan.query.from ?? plan.firstTimestamp;
   const start = first ? parseInstant(first) : null;
-  const last = plan.query.to ? parseInstant(plan.query.to) : plan.lastTimestamp ? parseInstant(plan.lastTimestamp) + 1n : null;
+  const last = plan.query.to
+    ? parseInstant(plan.query.to)
+    : plan.lastTimestamp
+      ? parseInstant(plan.lastTimestamp) + 1n
+      : null;
   return { params, plan, start, end: start !== null && last !== null && last <= start ? start + 1n : last };
 }
 
@@ -93,14 +110,19 @@ async function showAll(view) {
   };
   const loadStacks = async () => {
     if (!only(['PINNED']).length) return () => panels.stacks.empty('PINNED is not in the filter.');
-    const answer = await aggregate(['stack'], ['count', 'sum:duration_ns', 'p99:duration_ns'], { type: 'PINNED', limit: MAX_STACKS });
+    const answer = await aggregate(['stack'], ['count', 'sum:duration_ns', 'p99:duration_ns'], {
+      type: 'PINNED',
+      limit: MAX_STACKS,
+    });
     return () => showStacks(panels.stacks, answer.events, answer.totalGroups ?? answer.events.length);
   };
   const loadHeap = async () => {
     const types = only(HEAP_TYPES);
     if (!types.length) return () => panels.heap.empty('GC events are not in the filter.');
     const scale = scaleOf(panels.heap);
-    const { events } = await aggregate([timeKey(scale()), 'source'], HEAP_MEASURES, { type: types.join(',') });
+    const { events } = await aggregate([timeKey(scale()), 'source'], HEAP_MEASURES, {
+      type: types.join(','),
+    });
     return () => showHeap(panels.heap, events, scale());
   };
   const loadCarriers = async () => {

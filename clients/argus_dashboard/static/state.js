@@ -1,7 +1,18 @@
 // The page's filters and the URL that holds them, so that back, forward and a shared link all work.
 
-const SINGLE = { from: 'from', to: 'to', last: 'last', min_duration: 'minDuration', max_duration: 'maxDuration' };
-const SEVERAL = { type: 'types', source: 'sources', thread_id: 'threadIds', carrier_thread: 'carrierThreads' };
+const SINGLE = {
+  from: 'from',
+  to: 'to',
+  last: 'last',
+  min_duration: 'minDuration',
+  max_duration: 'maxDuration',
+};
+const SEVERAL = {
+  type: 'types',
+  source: 'sources',
+  thread_id: 'threadIds',
+  carrier_thread: 'carrierThreads',
+};
 const THREAD_NAME = { contains: 'thread_name_contains', glob: 'thread_name', regex: 'thread_name_regex' };
 // A source may have a comma in its name, so sources repeat.
 const COMMA_LISTS = new Set(['type', 'thread_id', 'carrier_thread']);
@@ -38,7 +49,8 @@ export function toParams(state) {
       for (const value of values) params.append(name, value);
     }
   }
-  if (state.threadName) params.set(THREAD_NAME[state.threadNameMode] ?? THREAD_NAME.contains, state.threadName);
+  if (state.threadName)
+    params.set(THREAD_NAME[state.threadNameMode] ?? THREAD_NAME.contains, state.threadName);
   return params;
 }
 
@@ -49,7 +61,10 @@ export function fromParams(params) {
   for (const [name, key] of Object.entries(SEVERAL)) {
     const values = params.getAll(name);
     state[key] = COMMA_LISTS.has(name)
-      ? values.flatMap((value) => value.split(',')).map((value) => value.trim()).filter(Boolean)
+      ? values
+          .flatMap((value) => value.split(','))
+          .map((value) => value.trim())
+          .filter(Boolean)
       : values;
   }
   // Types are shown by their short names, whatever a link wrote.
@@ -63,7 +78,10 @@ export function fromParams(params) {
 
 /** START for VIRTUAL_THREAD_START, the other types as they are. */
 export function shortType(name) {
-  return name.trim().toUpperCase().replace(/^VIRTUAL_THREAD_/, '');
+  return name
+    .trim()
+    .toUpperCase()
+    .replace(/^VIRTUAL_THREAD_/, '');
 }
 
 const listeners = new Set();

@@ -2,8 +2,18 @@
 
 const NS_PER_MS = 1_000_000n;
 export const NS_PER_S = 1_000_000_000n;
-const UNITS_NS = { ns: 1n, us: 1_000n, µs: 1_000n, ms: NS_PER_MS, s: NS_PER_S, m: 60n * NS_PER_S, h: 3_600n * NS_PER_S, d: 86_400n * NS_PER_S };
-const INSTANT = /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ]+(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*([Zz]|[+-]\d\d:\d\d)?$/;
+const UNITS_NS = {
+  ns: 1n,
+  us: 1_000n,
+  µs: 1_000n,
+  ms: NS_PER_MS,
+  s: NS_PER_S,
+  m: 60n * NS_PER_S,
+  h: 3_600n * NS_PER_S,
+  d: 86_400n * NS_PER_S,
+};
+const INSTANT =
+  /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ]+(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*([Zz]|[+-]\d\d:\d\d)?$/;
 const ZONE_KEY = 'argus-zone';
 
 /** 'local' or 'utc': in which zone times are shown and read. */
