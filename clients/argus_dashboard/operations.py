@@ -78,7 +78,7 @@ _AGGREGATE = _closed(
 )
 _DOWNLOAD = _closed(
     state={"enum": ["unknown", "running", "whole", "refused", "broken", "cancelled"]},
-    reason={"type": ["string", "null"], "description": "Why it was refused, or broke."},
+    reason={"type": ["string", "null"], "description": "Why it was refused, broke, or waits."},
     rows={**_INTEGER, "description": "How many events have been written."},
     totalEvents={"type": ["integer", "null"], "description": "null before it has begun."},
     bytes={**_INTEGER, "description": "How much of the file has been written."},

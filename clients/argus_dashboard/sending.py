@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from starlette.requests import Request
@@ -78,7 +79,7 @@ async def _send(request: Request, send: Send, file: FileRequest, way: Way, codin
         coding,
         handover.put,
         retry_for_s=gateway.config.retry_for_s,
-        on_retry=_log_retry,
+        on_retry=partial(_tell_retry, way.watched),
     )
     produce = download.run_head if request.method == "HEAD" else download.run
     started_s = time.monotonic()
@@ -162,5 +163,6 @@ def _json_escape(found: re.Match[str]) -> str:
     return json.dumps(found[0])[1:-1]
 
 
-def _log_retry(attempt: int, wait_s: float, error: ArgusClientError) -> None:
+def _tell_retry(watched: Watched, attempt: int, wait_s: float, error: ArgusClientError) -> None:
+    watched.wait(error)
     _log.warning("a file waits for the server", attempt=attempt, wait_s=round(wait_s, 1), error=str(error))

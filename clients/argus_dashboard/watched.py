@@ -14,6 +14,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from argus_client import ArgusClientError
 from argus_dashboard.answers import json_answer
 from argus_dashboard.download import Download
 from argus_dashboard.parameters import Parameter, parse_query, shown
@@ -43,8 +44,11 @@ DOWNLOAD_ID_PARAMETER = Parameter(
 
 @dataclass
 class Watched:
-    """One download, as far as it is. `total_events` is None until its answer has begun; `size_bytes` are
-    those of the file, whatever the way's coding."""
+    """One download, as far as it is.
+
+    reason: why it was refused, broke, or waits. total_events: None until its answer has begun. size_bytes:
+    of the file, whatever the way's coding.
+    """
 
     state: State = "running"
     reason: str | None = None
@@ -63,9 +67,15 @@ class Watched:
         """All of it has been sent."""
         self.state = "whole"
 
+    def wait(self, error: ArgusClientError) -> None:
+        """It waits until the server can be asked again."""
+        self.reason = f"waiting for the server: {error}"
+
     def update(self) -> None:
         """Takes over how far the download is."""
         if self._download is not None:
+            if self._download.rows > self.rows:
+                self.reason = None
             self.rows, self.size_bytes = self._download.rows, self._download.size_bytes
 
     def end(self, now_s: float, state: State, reason: str | None = None) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from playwright.sync_api import Browser, Locator, Page, expect
+from pyarrow import parquet
 
 from argus_client.cli import commands
+from argus_client.formats import FORMATS
 from argus_grpc.columns import COLUMNS
 from tests.browser.conftest import dashboard_process
 from tests.conftest import RunningServer
@@ -95,6 +97,7 @@ def kept_open(browser: Browser, dashboard: str) -> Iterator[Locator]:
         ("csv", ["gzip"], ["--compress", "gzip"]),
         ("json", [], []),
         ("jsonl", ["gzip"], ["--compress", "gzip"]),
+        *(("parquet", [], []) for format in FORMATS if format == "parquet"),
     ],
 )
 def test_the_download_is_what_the_command_line_exports(
@@ -116,6 +119,8 @@ def test_the_download_is_what_the_command_line_exports(
 
 
 def count_events(format: str, data: bytes) -> int:
+    if format == "parquet":
+        return int(parquet.read_metadata(io.BytesIO(data)).num_rows)
     text = data.decode()
     if format == "json":
         document = json.loads(text)

@@ -9,7 +9,7 @@ const GONE_AFTER_MS = 8_000;
 
 /** What becomes of a download: `state` is one of
  *    unknown    the browser has not asked for it yet
- *    running    rows of totalEvents and bytes have been sent
+ *    running    rows of totalEvents and bytes have been sent; reason says why it waits, if it does
  *    whole      all of it has been sent
  *    refused    nothing was sent; reason says why
  *    broken     it was cut: the browser's file is not whole; reason says why
