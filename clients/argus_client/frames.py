@@ -1,6 +1,6 @@
 """Batches into what people analyse them with: pandas, polars and DuckDB, none of which this needs itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
-_BATCH_VIEW = "argus_client_batch"
+_VIEW = "argus_client_export"
 
 _DUCKDB_TYPES = {
     pa.string(): "VARCHAR",
@@ -66,21 +66,37 @@ def to_duckdb(
     table = _quoted(table_name)
     columns = {field.name: _duckdb_type(field) for field in schema}
     rows = 0
-    connection.begin()
+    failure: BaseException | None = None
+
+    def read() -> Iterator[pa.RecordBatch]:
+        nonlocal rows, failure
+        try:
+            for batch in batches:
+                rows += batch.num_rows
+                yield _without_zone(batch)
+        except BaseException as error:
+            failure = error
+            raise
+
+    # One view for them all: a transaction keeps every view that was there in it, and what it shows.
+    empty = pa.record_batch([pa.nulls(0, field.type) for field in schema], schema=schema)
+    connection.register(_VIEW, pa.RecordBatchReader.from_batches(_without_zone(empty).schema, read()))
     try:
-        definitions = ", ".join(f"{_quoted(name)} {type_}" for name, type_ in columns.items())
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({definitions})")
-        _refuse_other_types(table_name, columns, connection.execute(f"DESCRIBE {table}").fetchall())
-        for batch in batches:
-            connection.register(_BATCH_VIEW, pa.Table.from_batches([_without_zone(batch)]))
-            connection.execute(f"INSERT INTO {table} BY NAME FROM {_BATCH_VIEW}")
-            connection.unregister(_BATCH_VIEW)
-            rows += batch.num_rows
-        connection.commit()
-    except BaseException:
-        # Takes the view away, too.
-        connection.rollback()
-        raise
+        connection.begin()
+        try:
+            definitions = ", ".join(f"{_quoted(name)} {type_}" for name, type_ in columns.items())
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({definitions})")
+            _refuse_other_types(table_name, columns, connection.execute(f"DESCRIBE {table}").fetchall())
+            connection.execute(f"INSERT INTO {table} BY NAME FROM {_VIEW}")
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            if failure is not None:
+                # DuckDB has made an error of its own of it.
+                raise failure from None
+            raise
+    finally:
+        connection.unregister(_VIEW)
     return rows
 
 
