@@ -1,6 +1,6 @@
 """Batches into what people analyse them with: pandas, polars and DuckDB, none of which this needs itself."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -66,38 +66,37 @@ def to_duckdb(
     table = _quoted(table_name)
     columns = {field.name: _duckdb_type(field) for field in schema}
     rows = 0
-    failure: BaseException | None = None
-
-    def read() -> Iterator[pa.RecordBatch]:
-        nonlocal rows, failure
-        try:
-            for batch in batches:
-                rows += batch.num_rows
-                yield _without_zone(batch)
-        except BaseException as error:
-            failure = error
-            raise
-
+    current = _CurrentBatch(pa.record_batch([pa.nulls(0, field.type) for field in schema], schema=schema))
     # One view for them all: a transaction keeps every view that was there in it, and what it shows.
-    empty = pa.record_batch([pa.nulls(0, field.type) for field in schema], schema=schema)
-    connection.register(_VIEW, pa.RecordBatchReader.from_batches(_without_zone(empty).schema, read()))
+    connection.register(_VIEW, current)
     try:
         connection.begin()
         try:
             definitions = ", ".join(f"{_quoted(name)} {type_}" for name, type_ in columns.items())
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({definitions})")
             _refuse_other_types(table_name, columns, connection.execute(f"DESCRIBE {table}").fetchall())
-            connection.execute(f"INSERT INTO {table} BY NAME FROM {_VIEW}")
+            for batch in batches:
+                # A statement each: DuckDB 1.5 keeps the Arrow memory that one reads until it ends.
+                current.batch = batch
+                connection.execute(f"INSERT INTO {table} BY NAME FROM {_VIEW}")
+                rows += batch.num_rows
             connection.commit()
         except BaseException:
             connection.rollback()
-            if failure is not None:
-                # DuckDB has made an error of its own of it.
-                raise failure from None
             raise
     finally:
         connection.unregister(_VIEW)
     return rows
+
+
+class _CurrentBatch:
+    """What DuckDB reads whenever it reads the view (Arrow's PyCapsule interface)."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.batch = batch
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return pa.Table.from_batches([_without_zone(self.batch)]).__arrow_c_stream__(requested_schema)
 
 
 def _missing(method: str, package: str) -> ImportError:
