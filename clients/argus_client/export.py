@@ -246,8 +246,9 @@ class Export:
         and none.
 
         resume: go on where an earlier process was interrupted in writing the same export to this
-            path. The file ends as if it had not been. With nothing to resume it begins anew; a file
-            that is whole already is left as it is.
+            path. The file ends as if it had not been; parquet and arrow go on after the last group of
+            events (122,880, or 16 MiB of them) that is on disk, and with the same pyarrow only. With
+            nothing to resume it begins anew; a file that is whole already is left as it is.
         on_progress: called with the number of events rendered so far; while following also when there
             are no new ones, every few seconds.
         on_notice: called with a sentence on what is done about an earlier, unfinished export, and with

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
-_BATCH_VIEW = "argus_client_batch"
+_VIEW = "argus_client_export"
 
 _DUCKDB_TYPES = {
     pa.string(): "VARCHAR",
@@ -66,22 +66,37 @@ def to_duckdb(
     table = _quoted(table_name)
     columns = {field.name: _duckdb_type(field) for field in schema}
     rows = 0
-    connection.begin()
+    current = _CurrentBatch(pa.record_batch([pa.nulls(0, field.type) for field in schema], schema=schema))
+    # One view for them all: a transaction keeps every view that was there in it, and what it shows.
+    connection.register(_VIEW, current)
     try:
-        definitions = ", ".join(f"{_quoted(name)} {type_}" for name, type_ in columns.items())
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({definitions})")
-        _refuse_other_types(table_name, columns, connection.execute(f"DESCRIBE {table}").fetchall())
-        for batch in batches:
-            connection.register(_BATCH_VIEW, pa.Table.from_batches([_without_zone(batch)]))
-            connection.execute(f"INSERT INTO {table} BY NAME FROM {_BATCH_VIEW}")
-            connection.unregister(_BATCH_VIEW)
-            rows += batch.num_rows
-        connection.commit()
-    except BaseException:
-        # Takes the view away, too.
-        connection.rollback()
-        raise
+        connection.begin()
+        try:
+            definitions = ", ".join(f"{_quoted(name)} {type_}" for name, type_ in columns.items())
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({definitions})")
+            _refuse_other_types(table_name, columns, connection.execute(f"DESCRIBE {table}").fetchall())
+            for batch in batches:
+                # A statement each: DuckDB 1.5 keeps the Arrow memory that one reads until it ends.
+                current.batch = batch
+                connection.execute(f"INSERT INTO {table} BY NAME FROM {_VIEW}")
+                rows += batch.num_rows
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+    finally:
+        connection.unregister(_VIEW)
     return rows
+
+
+class _CurrentBatch:
+    """What DuckDB reads whenever it reads the view (Arrow's PyCapsule interface)."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        self.batch = batch
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return pa.Table.from_batches([_without_zone(self.batch)]).__arrow_c_stream__(requested_schema)
 
 
 def _missing(method: str, package: str) -> ImportError:

@@ -30,7 +30,7 @@ _GROUPS_WAIT = (
     f"keeps {MAX_GROUP_ROWS:,} events back until they are a group, and says at its end where groups are"
 )
 NOT_FOLLOWED: Mapping[str, str] = {
-    "json": "says how many events it has, and ends",
+    "json": "says how many events it has",
     "parquet": _GROUPS_WAIT,
     "arrow": _GROUPS_WAIT,
 }
