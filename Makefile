@@ -114,7 +114,7 @@ bench-quick: setup ## The same with fewer events, in two minutes; writes nothing
 	$(BIN)/python -m tests.bench --quick $(ARGS)
 
 .PHONY: bench-paced
-bench-paced: setup ## Measure small requests of many clients for a minute, and a burst; writes nothing
+bench-paced: setup ## Measure small requests of many clients for a minute, and a burst (needs Go); writes nothing
 	$(BIN)/python -m tests.bench.paced $(ARGS)
 
 .PHONY: lock

@@ -85,7 +85,7 @@ class Config(BaseSettings):
     insecure: bool = False
     max_exports: int = Field(default=128, ge=1, le=10_000)
     export_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
-    max_ingests: int = Field(default=128, ge=1, le=10_000)
+    max_ingests: int = Field(default=1024, ge=1, le=10_000)
     ingest_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
     commit_interval_s: float = Field(default=0.05, ge=0, le=10)
     commit_size: ByteSize = Field(default=ByteSize(8 * MIB), ge=1)

@@ -14,6 +14,7 @@ from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.access_log import AccessLog
 from argus_grpc.interceptors.domain_errors import DomainErrors
 from argus_grpc.interceptors.export_slots import ExportSlots
+from argus_grpc.interceptors.later_answers import LaterAnswers
 from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.interceptors.unread_requests import UnreadRequests
 from argus_grpc.service import ExportService, IngestService
@@ -63,11 +64,12 @@ class Server:
         self._stalls = StallGuard(config.stall_timeout_s)
         self._grpc = grpc.server(
             self._threads,
-            # First to last is outermost to innermost. The log is outermost, so that it sees how every
-            # call ended and has made the request id that errors carry; errors stand around what
+            # First to last is outermost to innermost. The log stands around all work, so that it sees how
+            # every call ended and has made the request id that errors carry; errors stand around what
             # raises them; only an export that has a slot can stall; what changes the kind of
-            # a method stands next to it.
+            # a method's request stands next to it, and of its answer next to gRPC.
             interceptors=[
+                LaterAnswers(),
                 AccessLog(),
                 DomainErrors(),
                 ExportSlots(config.max_exports),

@@ -1,6 +1,11 @@
 """The two services: proto ↔ domain, in the order of the protos. No SQL, no status codes."""
 
+<<<<<<< HEAD
 from collections.abc import Iterable, Iterator
+=======
+from collections.abc import Iterator
+from concurrent.futures import Future
+>>>>>>> w-speed
 from functools import partial
 
 import grpc
@@ -15,9 +20,10 @@ from argus_grpc.export import Batch, Export, ExportRequest
 from argus_grpc.follow import HEARTBEAT_S, Exporter, Reached
 from argus_grpc.grouping import choose_grouping
 from argus_grpc.ingest import Admission, ingest
+from argus_grpc.later import then
 from argus_grpc.plan import plan_export
 from argus_grpc.query import check_query
-from argus_grpc.store import DuckDbStore
+from argus_grpc.store import Appended, DuckDbStore
 from argus_grpc.tokens import TokenMaker
 from argus_grpc.v1.aggregate_pb2 import Aggregation
 from argus_grpc.v1.export_pb2 import (
@@ -112,16 +118,12 @@ class IngestService(IngestServiceServicer):
         self._store = store
         self._admission = admission
 
-    # Its request has not been received yet: see UnreadRequests.
+    # Its request has not been received yet: see UnreadRequests. Its answer comes later: see LaterAnswers.
     def IngestEvents(  # type: ignore[override]
         self, request: Iterator[bytes], context: grpc.ServicerContext
-    ) -> IngestEventsResponse:
+    ) -> "Future[IngestEventsResponse]":
         stored = ingest(self._store, self._admission, lambda: _receive(request), context.is_active)
-        return IngestEventsResponse(
-            first_sequence=stored.sequences[0],
-            last_sequence=stored.sequences[-1],
-            was_stored_before=stored.was_stored_before,
-        )
+        return then(stored, lambda done: _to_response(done.result()))
 
 
 def _receive(request: Iterator[bytes]) -> bytes:
@@ -130,6 +132,14 @@ def _receive(request: Iterator[bytes]) -> bytes:
     except (grpc.RpcError, StopIteration):
         # The client has gone, or sends none.
         raise Cancelled from None
+
+
+def _to_response(stored: Appended) -> IngestEventsResponse:
+    return IngestEventsResponse(
+        first_sequence=stored.sequences[0],
+        last_sequence=stored.sequences[-1],
+        was_stored_before=stored.was_stored_before,
+    )
 
 
 def _to_export_request(request: StreamEventsRequest) -> ExportRequest:

@@ -1,6 +1,8 @@
 """Batches of events → the store, whole or not at all."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
 
 from argus_grpc.errors import Cancelled
 from argus_grpc.ingest.admission import Admission
@@ -13,14 +15,16 @@ __all__ = ["MAX_EVENT_BYTES", "Admission", "ingest"]
 
 def ingest(
     store: DuckDbStore, admission: Admission, receive: Callable[[], bytes], is_wanted: Callable[[], bool]
-) -> Appended:
-    """Stores the events of the IngestEventsRequest that `receive` gives; on return they are committed.
+) -> "Future[Appended]":
+    """Stores the events of the IngestEventsRequest that `receive` gives; the answer comes when they are
+    committed.
 
     Raises LimitReached when there is too much under way, InvalidField, naming the first event and field that
     does not fit, and Cancelled if nobody wants the answer any more before the request is decoded; after that
-    it is stored all the same. What else is raised, Appender.append says.
+    it is stored all the same. What else comes in place of the answer, Appender.append says.
     """
-    with admission.call() as call:
+    with ExitStack() as place:
+        call = place.enter_context(admission.call())
         request = receive()
         call.received(len(request))
         with admission.decoding:
@@ -29,4 +33,7 @@ def ingest(
             events, batch_id = decode(request)
         del request
         call.hold(events.nbytes)
-        return store.append(events, batch_id)
+        answer = store.begin_append(events, batch_id)
+        held = place.pop_all()
+        answer.add_done_callback(lambda _: held.close())
+        return answer

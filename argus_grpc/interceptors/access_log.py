@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import grpc
 import structlog
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from argus_grpc.interceptors.call import INGEST_METHOD, CallInterceptor
 
@@ -21,11 +21,12 @@ class AccessLog(CallInterceptor):
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
         began_s = time.monotonic()
-        with bound_contextvars(request_id=secrets.token_hex(8), method=method, peer=context.peer()):
-            try:
-                yield
-            finally:
-                status = context.code()  # type: ignore[attr-defined]
-                code = status.name if status else "OK" if context.is_active() else "CANCELLED"
-                if method != INGEST_METHOD or code != "OK":
-                    _log.info("call_ended", code=code, duration_s=round(time.monotonic() - began_s, 6))
+        # For good: gRPC runs each call with context variables of its own.
+        bind_contextvars(request_id=secrets.token_hex(8), method=method, peer=context.peer())
+        try:
+            yield
+        finally:
+            status = context.code()  # type: ignore[attr-defined]
+            code = status.name if status else "OK" if context.is_active() else "CANCELLED"
+            if method != INGEST_METHOD or code != "OK":
+                _log.info("call_ended", code=code, duration_s=round(time.monotonic() - began_s, 6))

@@ -1,11 +1,14 @@
 """The shape that every interceptor here has."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
 
+from argus_grpc.later import then
 from argus_grpc.v1 import export_pb2, ingest_pb2
 
 # The type stubs have parameters here that the class itself does not have.
@@ -21,7 +24,8 @@ class CallInterceptor(grpc.ServerInterceptor):
     """Runs each call, a stream until its end, inside `around`, and a stream's messages through `along`.
 
     Serves the kinds of method that this service has: those with a single request. A method may give
-    messages that are serialized already, which spares copies of large ones.
+    messages that are serialized already, which spares copies of large ones; and a Future in place of a
+    single answer: see LaterAnswers.
     """
 
     def __init__(self) -> None:
@@ -32,7 +36,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         return True
 
     def around(self, method: str, context: grpc.ServicerContext) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Entered before the handler and left when the call is over."""
+        """Entered before the handler and left when the call is over, by whichever thread ends it."""
         return nullcontext()
 
     def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ARG002
@@ -74,12 +78,21 @@ class CallInterceptor(grpc.ServerInterceptor):
         assert unary_behavior is not None
 
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
-            with self.around(method, context):
-                return unary_behavior(request, context)
+            with ExitStack() as stack:
+                stack.enter_context(self.around(method, context))
+                answer = unary_behavior(request, context)
+                return (
+                    then(answer, partial(_leave, stack.pop_all())) if isinstance(answer, Future) else answer
+                )
 
         if handler.request_streaming:
             return grpc.stream_unary_rpc_method_handler(unary, **serializers)
         return grpc.unary_unary_rpc_method_handler(unary, **serializers)
+
+
+def _leave(stack: ExitStack, answer: "Future[Any]") -> Any:
+    with stack:
+        return answer.result()
 
 
 def _passing_bytes(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:

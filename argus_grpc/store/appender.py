@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,18 +102,20 @@ class Appender:
         another number of events, StoreFull, StoreUnavailable after close, and what DuckDB raises for these
         events; then they are not stored.
         """
-        waiting = _Waiting(events, batch_id)
-        while not self._enqueue(waiting):
-            pass
-        return waiting.answer.result()
+        return self.begin_append(events, batch_id).result()
 
-    def _enqueue(self, waiting: _Waiting) -> bool:
-        """False: another call had brought the same batch; it is answered now."""
+    def begin_append(self, events: Brought, batch_id: BatchId | None = None) -> "Future[Appended]":
+        """As append(), which waits for what comes here, as a rule from the appender's thread. That calls
+        what was added to be done then, which is to be quick."""
+        waiting = _Waiting(events, batch_id)
+        self._enqueue(waiting)
+        return waiting.answer
+
+    def _enqueue(self, waiting: _Waiting) -> None:
         with self._changed:
-            if self._is_closed:
-                raise StoreUnavailable("the database is closing")
             other = self._unanswered.get(waiting.batch_id) if waiting.batch_id else None
-            if other is None:
+            is_closed = self._is_closed
+            if other is None and not is_closed:
                 if waiting.batch_id:
                     self._unanswered[waiting.batch_id] = waiting
                 self._waiting.append(waiting)
@@ -121,9 +123,12 @@ class Appender:
                 # Waking the thread for every batch costs more than storing a small one.
                 if len(self._waiting) == 1 or self._waiting_bytes >= self._timing.size_bytes:
                     self._changed.notify()
-                return True
-        wait([other.answer])
-        return False
+                return
+        if is_closed:
+            waiting.answer.set_exception(StoreUnavailable("the database is closing"))
+        elif other is not None:
+            # Another call has brought the same batch: what became of it is known once that is answered.
+            other.answer.add_done_callback(lambda _: self._enqueue(waiting))
 
     def close(self) -> None:
         """Commits what waits, and ends."""

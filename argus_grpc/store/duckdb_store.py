@@ -4,7 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
 
@@ -156,6 +156,10 @@ class DuckDbStore:
         Appender.append.
         """
         return self._appender.append(events, batch_id)
+
+    def begin_append(self, events: Brought, batch_id: BatchId | None = None) -> "Future[Appended]":
+        """As append(), without waiting: see Appender.begin_append."""
+        return self._appender.begin_append(events, batch_id)
 
     def _make_room(self, coming_bytes: int) -> None:
         if self._disk:

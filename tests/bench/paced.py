@@ -2,16 +2,15 @@
 
 Prints how long requests took to be acknowledged, counted from when they were due, and the server's resident
 memory; and checks with SQL that every acknowledged batch is in the file once, under the sequences that were
-told. Two loads: small requests without end, and a burst at the peak that one Argus can emit.
+told. Two loads: small requests without end, and a burst at the peak that one Argus can emit. The clients are
+paced_clients.go, which needs Go (clients/go/go.mod says from which version).
 """
 
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,19 @@ import duckdb
 import numpy as np
 import psutil
 
+from argus_grpc.v1.event_pb2 import Event, Events, EventType
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from tests.bench.processes import BenchFailed
-from tests.processes import ENVIRONMENT, server_process
+from tests.processes import server_process
 
 _MIB = 1024 * 1024
-_CLIENTS_START_S = 0.5
+_CLIENTS_SOURCE = Path(__file__).with_name("paced_clients.go")
+_GO_MODULE = Path(__file__).parents[2] / "clients" / "go"
+_KINDS = (
+    EventType.EVENT_TYPE_VIRTUAL_THREAD_START,
+    EventType.EVENT_TYPE_VIRTUAL_THREAD_END,
+    EventType.EVENT_TYPE_VIRTUAL_THREAD_PINNED,
+)
 
 
 @dataclass(frozen=True)
@@ -41,54 +48,76 @@ class Load:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Seconds by request, server's resident bytes over the time, its CPU seconds, requests refused for a
-    while."""
+    """Seconds by request from when it was due to its answer, all the time, server's resident bytes over it,
+    CPU seconds of the server and of all clients, requests refused for a while."""
 
     seconds: list[float]
     elapsed_s: float
     resident_bytes: list[int]
-    cpu_s: float
+    server_cpu_s: float
+    clients_cpu_s: float
     refusals: int
 
 
 def run_load(load: Load, folder: Path, *server_flags: str) -> Outcome:
     """Raises BenchFailed if anything is not in the file as it was acknowledged."""
-    database = folder / f"{load.name}.duckdb"
+    database, rows, program = folder / f"{load.name}.duckdb", folder / "rows", folder / "paced_clients"
+    rows.write_bytes(IngestEventsRequest(rows=Events(events=_events(load.events))).SerializeToString())
+    subprocess.run(["go", "build", "-o", program, _CLIENTS_SOURCE], cwd=_GO_MODULE, check=True)
+    requests = round(load.requests_per_s * load.seconds / load.clients)
+    figures = map(str, (load.clients, load.requests_per_s, requests))
     with server_process(database, *server_flags) as server:
         process = psutil.Process(server.process.pid)
-        with ExitStack() as stack:
-            clients = [
-                stack.enter_context(_client(server.address, f"client-{number}", load))
-                for number in range(load.clients)
-            ]
-            for client in clients:
-                assert client.stdout is not None
-                if client.stdout.readline() != "ready\n":
-                    raise BenchFailed(f"{load.name}: a client ended before it was ready")
-            cpu_before_s = sum(process.cpu_times()[:2])
-            start_s = time.time() + _CLIENTS_START_S
-            for client in clients:
-                assert client.stdin is not None
-                client.stdin.write(f"{start_s!r}\n")
-                client.stdin.flush()
+        with subprocess.Popen(
+            [program, server.address, rows, *figures],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as clients:
+            assert clients.stdout is not None
+            if clients.stdout.readline() != "ready\n":
+                raise BenchFailed(f"{load.name}: the clients ended before they were ready")
+            cpu_before_s, began_s = _cpu_s(process), time.monotonic()
             memory = _Memory(process)
-            printed = [client.communicate()[0] for client in clients]
-            elapsed_s = time.time() - start_s
+            printed = clients.communicate("\n")[0]
+            elapsed_s = time.monotonic() - began_s
+            server_cpu_s = _cpu_s(process) - cpu_before_s
             resident_bytes = memory.stop()
-            cpu_s = sum(process.cpu_times()[:2]) - cpu_before_s
+        if clients.returncode:
+            raise BenchFailed(f"{load.name}: exit code {clients.returncode} of the clients")
         if exit_code := server.stop():
             raise BenchFailed(f"{load.name}: exit code {exit_code} of argus-server")
-    answers: list[dict[str, Any]] = [json.loads(text) for text in printed if text]
-    if len(answers) < load.clients:
-        raise BenchFailed(f"{load.name}: a client failed")
-    _check(database, load, answers)
+    came: dict[str, Any] = json.loads(printed)
+    _check(database, load, came["firsts"])
     return Outcome(
-        [seconds for answer in answers for seconds in answer["seconds"]],
+        [seconds for client in came["seconds"] for seconds in client],
         elapsed_s,
         resident_bytes,
-        cpu_s,
-        sum(answer["refusals"] for answer in answers),
+        server_cpu_s,
+        came["cpu_s"],
+        came["refusals"],
     )
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _events(count: int) -> list[Event]:
+    now_ns = time.time_ns()
+    return [
+        Event(
+            timestamp=now_ns + i * 10_000,
+            event_type=_KINDS[i % 3],
+            source="paced",
+            thread_id=100_000 + i,
+            thread_name=f"order-worker-{i}",
+            carrier_thread=20 + i % 8,
+            duration_ns=i * 1_000 if i % 3 else None,
+        )
+        for i in range(count)
+    ]
 
 
 class _Memory:
@@ -111,19 +140,11 @@ class _Memory:
             self._bytes.append(self._process.memory_info().rss)
 
 
-def _client(address: str, name: str, load: Load) -> "subprocess.Popen[str]":
-    figures = (load.requests_per_s / load.clients, load.seconds, load.events)
-    command = [sys.executable, "-m", "tests.bench.paced_client", address, name, *map(str, figures)]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
-
-
-def _check(database: Path, load: Load, answers: list[dict[str, Any]]) -> None:
+def _check(database: Path, load: Load, firsts: list[list[int]]) -> None:
     acknowledged = [
         (f"client-{client}", str(number), first)
-        for client, answer in enumerate(answers)
-        for number, first in enumerate(answer["firsts"])
+        for client, of_client in enumerate(firsts)
+        for number, first in enumerate(of_client)
     ]
     with duckdb.connect(database, read_only=True) as connection:
         stored = connection.execute(
@@ -143,7 +164,7 @@ def _check(database: Path, load: Load, answers: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.option("--clients", default=16, show_default=True, help="Clients, each a process.")
+@click.option("--clients", default=16, show_default=True, help="Clients, each a connection.")
 @click.option("--requests-per-s", default=2_000.0, show_default=True, help="Small requests of all clients.")
 @click.option("--seconds", default=60.0, show_default=True, help="How long the small requests come.")
 @click.option(
@@ -178,8 +199,10 @@ def _report(load: Load, outcome: Outcome) -> None:
         f"{load.name}: {len(outcome.seconds):,} requests of {load.events:,} events, acknowledged and stored"
         f" once each, {rows / outcome.elapsed_s:,.0f} events/s; {outcome.refusals:,} refused at first;"
         f" latency p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {most:.1f} ms;"
-        f" server {outcome.cpu_s / outcome.elapsed_s:.2f} cores, resident {resident[0]:.0f} MiB at first,"
-        f" {resident[len(resident) // 2]:.0f} halfway, {max(resident):.0f} peak, {resident[-1]:.0f} last"
+        f" CPU a request: server {outcome.server_cpu_s / len(outcome.seconds) * 1e3:.2f} ms,"
+        f" client {outcome.clients_cpu_s / len(outcome.seconds) * 1e3:.2f} ms;"
+        f" resident {resident[0]:.0f} MiB at first, {resident[len(resident) // 2]:.0f} halfway,"
+        f" {max(resident):.0f} peak, {resident[-1]:.0f} last"
     )
 
 
