@@ -1,11 +1,7 @@
 """The two services: proto ↔ domain, in the order of the protos. No SQL, no status codes."""
 
-<<<<<<< HEAD
 from collections.abc import Iterable, Iterator
-=======
-from collections.abc import Iterator
 from concurrent.futures import Future
->>>>>>> w-speed
 from functools import partial
 
 import grpc
