@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; 
 ARGS ?=
 # Test processes at once; a test file stays in one of them.
 JOBS ?= 2
-SOURCES := argus_grpc clients/argus_client examples tests tools
+SOURCES := argus_grpc clients/argus_client clients/argus_dashboard examples tests tools
 DUCKDB2 := build/duckdb2
 
 .PHONY: help

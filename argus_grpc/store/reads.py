@@ -45,8 +45,8 @@ class Reads:
 
         try:
             return self._database.read(read_unless_cancelled)
-        except (duckdb.Error, pa.ArrowException):
-            # An interruption comes as an error of DuckDB or, in the middle of a read, of Arrow.
+        except (duckdb.Error, pa.ArrowException, OSError):
+            # An interruption comes as an error of DuckDB or, in the middle of a read, of Arrow or the system.
             if self._cancelled:
                 raise Cancelled from None
             raise
