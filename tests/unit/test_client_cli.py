@@ -17,8 +17,8 @@ from google.rpc.error_details_pb2 import BadRequest
 from rich.console import Console
 
 from argus_client.cli import commands
-from argus_client.cli.export import tell_bytes
 from argus_client.cli.progress import export_progress
+from argus_client.cli.words import tell_bytes
 from argus_grpc.v1.export_pb2 import StreamEventsRequest
 from tests.scripted import (
     EndWith,

@@ -1,20 +1,9 @@
 """`argus-client aggregate`: events in groups, into a file or to standard output."""
 
-import sys
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import click
 
-from argus_client.cli.export import (
-    EXIT_TRUNCATED,
-    _render_options,
-    export_command,
-    report_written,
-    show_progress,
-)
 from argus_client.cli.options import (
     GroupedCommand,
     Parsed,
@@ -23,19 +12,13 @@ from argus_client.cli.options import (
     server_option,
     whole_number,
 )
-from argus_client.cli.progress import export_progress
+from argus_client.cli.output_options import Output, output_options
 from argus_client.cli.query_options import query_options
 from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.client import ExportClient
-from argus_client.compression import Compression
-from argus_client.files import read_ending
 from argus_client.grouping import parse_group_key, parse_measure
 from argus_client.query import EventQuery
-from argus_client.rendering import DEFAULT_FORMAT
-from argus_client.times import format_duration
-from argus_client.writing import write_export
 
-_STDOUT = Path("-")
 _WHAT = "What of them"
 
 _EPILOG = """\b
@@ -51,21 +34,6 @@ Exit codes:
   130 interrupted, 141 standard output was closed by its reader
 """
 
-# How and where to it is written is the same as of an export, and said there.
-_OUTPUT_OPTIONS = frozenset(
-    (
-        "output",
-        "overwrite",
-        "resume",
-        "format",
-        "compress",
-        "metadata",
-        "header",
-        "time_precision",
-        "excel",
-    )
-)
-
 
 def _valid(parse: Callable[[str], object]) -> Callable[[str], str]:
     def check(text: str) -> str:
@@ -75,12 +43,8 @@ def _valid(parse: Callable[[str], object]) -> Callable[[str], str]:
     return check
 
 
-@click.command(
-    "aggregate",
-    cls=GroupedCommand,
-    epilog=_EPILOG,
-    params=[parameter for parameter in export_command.params if parameter.name in _OUTPUT_OPTIONS],
-)
+@click.command("aggregate", cls=GroupedCommand, epilog=_EPILOG)
+@output_options
 @query_options
 @option(
     "--by",
@@ -121,12 +85,7 @@ def aggregate_command(
     group_by: tuple[str, ...],
     measures: tuple[str, ...],
     limit: int | None,
-    output: Path,
-    overwrite: bool,
-    resume: bool,
-    format: str | None,
-    compress: Compression | None,
-    **render_options: Any,
+    output: Output,
 ) -> None:
     """Group the matching events, and write a row a group, in the order of the keys.
 
@@ -134,35 +93,11 @@ def aggregate_command(
     standard output or FILE, all else goes to standard error.
     """
     last_ns: int | None = context.params["last"]
-    format_of_name, compression_of_name = read_ending(output)
-    format = format or format_of_name or DEFAULT_FORMAT
-    compression = compress or compression_of_name
-    options = _render_options(format, compression, render_options)
-    to_stdout = output == _STDOUT
-    if resume and to_stdout:
-        raise click.UsageError("--resume needs a file to go on with: --output FILE")
     with (
         ExportClient(server, retry_for_s=retry_for_s) as client,
         client.aggregate(
             query, group_by=group_by, measures=measures, limit=limit, on_retry=tell_retry
         ) as export,
-        # A bar would run through the data where both go to one terminal.
-        export_progress(
-            str(output), hidden=to_stdout and sys.stdout.isatty(), row_name=export.row_name
-        ) as show,
     ):
-        written = write_export(
-            export,
-            sys.stdout.buffer if to_stdout else output,
-            format=format,
-            options=options,
-            compression=compression,
-            overwrite=overwrite,
-            resume=resume,
-            last=format_duration(last_ns) if last_ns is not None else None,
-            on_progress=partial(show_progress, show, export),
-            on_notice=partial(click.echo, err=True),
-        )
-    click.echo(report_written(written, None if to_stdout else output, export.row_name), err=True)
-    if written.is_truncated:
-        context.exit(EXIT_TRUNCATED)
+        written = output.write(export, last_ns)
+    output.end(context, written, export.row_name)

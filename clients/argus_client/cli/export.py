@@ -1,43 +1,23 @@
 """`argus-client export`: events into a file, or to standard output."""
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from argus_client.cli.following import ending_by_signal
 from argus_client.cli.options import GroupedCommand, Parsed, option, server_option, whole_number
-from argus_client.cli.progress import export_progress
+from argus_client.cli.output_options import WHERE, Output, output_options, tell
 from argus_client.cli.query_options import columns_option, query_options
 from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.client import ExportClient
-from argus_client.compression import Compression
-from argus_client.export import Export
-from argus_client.files import read_ending
-from argus_client.formats import (
-    BINARY_FORMATS,
-    FORMATS,
-    NOT_FOLLOWED,
-    RenderOptions,
-    make_renderer,
-    refuse_compression,
-)
+from argus_client.formats import NOT_FOLLOWED
 from argus_client.query import EventQuery
-from argus_client.rendering import DEFAULT_FORMAT
 from argus_client.since import SinceLast
-from argus_client.times import format_duration
-from argus_client.writing import Written, write_export
 
-EXIT_TRUNCATED = 3
-
-_STDOUT = Path("-")
 _WHAT = "What of them"
-_WHERE = "Where to"
-_HOW = "How it is written"
 
 _EPILOG = """\b
 Examples:
@@ -60,83 +40,16 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
 
 
 @click.command("export", cls=GroupedCommand, epilog=_EPILOG)
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    default=_STDOUT,
-    heading=_WHERE,
-    help="The file to write; - is standard output.  [default: -]",
-)
-@option(
-    "--overwrite",
-    is_flag=True,
-    heading=_WHERE,
-    help="Replace FILE if it is there. It stays as it is until the export is whole.",
-)
-@option(
-    "--resume",
-    is_flag=True,
-    heading=_WHERE,
-    help="Go on with FILE where the same command was interrupted. A window of --last stays what it was.",
-)
+@output_options
 @option(
     "--since-last",
     "state_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="STATE_FILE",
-    heading=_WHERE,
+    heading=WHERE,
     help="Just what has come in since the last export with this STATE_FILE, late timestamps included; an "
     "error, if the server has removed some of that. The first export makes the file, and it moves on when "
     "an export is whole.",
-)
-@option(
-    "--format",
-    type=click.Choice(FORMATS, case_sensitive=False),
-    heading=_HOW,
-    help="csv, json (one document), jsonl (a document a line), parquet or arrow (an IPC file).  [default: by "
-    "FILE's ending, else csv]",
-    metavar="FORMAT",
-)
-@option(
-    "--compress",
-    type=click.Choice(("none", "gzip", "zstd"), case_sensitive=False),
-    heading=_HOW,
-    help="csv, json and jsonl: gzip, zstd or none. parquet is compressed inside.  [default: by FILE's ending "
-    ".gz or .zst, else none]",
-    metavar="METHOD",
-)
-@option(
-    "--metadata",
-    is_flag=True,
-    heading=_HOW,
-    help="csv and jsonl: begin with what the export is (# lines, a _metadata line). The others always have "
-    "it.",
-)
-@option(
-    "--header",
-    type=click.Choice(("names", "titles"), case_sensitive=False),
-    default="names",
-    show_default=True,
-    metavar="STYLE",
-    heading=_HOW,
-    help='csv: column names, or titles such as "Duration (ns)".',
-)
-@option(
-    "--time-precision",
-    type=click.Choice(("auto", "s", "ms", "us", "ns"), case_sensitive=False),
-    default="auto",
-    show_default=True,
-    metavar="UNIT",
-    heading=_HOW,
-    help="csv, json and jsonl: how fine timestamps are: s, ms, us or ns; auto is as fine as each needs.",
-)
-@option(
-    "--excel",
-    is_flag=True,
-    heading=_HOW,
-    help="csv: made for Excel: byte order mark, CRLF, and a ' before text that it would run as a formula.",
 )
 @query_options
 @columns_option
@@ -178,13 +91,8 @@ def export_command(
     limit: int | None,
     order: Literal["time", "arrival"],
     follow: bool,
-    output: Path,
-    overwrite: bool,
-    resume: bool,
+    output: Output,
     state_file: Path | None,
-    format: str | None,
-    compress: Compression | None,
-    **render_options: Any,
 ) -> None:
     """Write the matching events to a file or to standard output.
 
@@ -196,24 +104,21 @@ def export_command(
         raise click.UsageError("--follow and --limit cannot be given together: it has no end")
     if state_file is not None:
         _refuse_since_last_with({"--after": query.after_sequence, "--last": last_ns, "--limit": limit})
-    format_of_name, compression_of_name = read_ending(output)
-    format = format or format_of_name or DEFAULT_FORMAT
-    if follow and format in NOT_FOLLOWED:
+    if follow and output.form.format in NOT_FOLLOWED:
         raise click.UsageError(
-            f"--follow cannot write {format}, which {NOT_FOLLOWED[format]}; take --format jsonl or csv"
+            f"--follow cannot write {output.form.format}, which {NOT_FOLLOWED[output.form.format]}; take "
+            "--format jsonl or csv"
         )
-    compression = compress or compression_of_name
-    options = _render_options(format, compression, render_options)
-    to_stdout = output == _STDOUT
-    if to_stdout and format in BINARY_FORMATS and sys.stdout.isatty():
-        raise click.UsageError(f"{format} is nothing for a terminal; name a file (--output FILE), or pipe it")
-    if resume and to_stdout:
-        raise click.UsageError("--resume needs a file to go on with: --output FILE")
     with SinceLast(state_file) if state_file is not None else nullcontext() as since:
         if since is not None:
             query = since.narrow(query)
-            if resume and not overwrite and since.whole_file == output.absolute():
-                _tell(f"{output} is whole already")
+            if (
+                output.resume
+                and not output.overwrite
+                and output.path is not None
+                and since.whole_file == output.path.absolute()
+            ):
+                tell(f"{output.path} is whole already")
                 return
         with (
             ExportClient(server, retry_for_s=retry_for_s) as client,
@@ -222,27 +127,11 @@ def export_command(
             ) as export,
             since.explaining_refusal(client, query) if since is not None else nullcontext(),
             ending_by_signal(export) if follow else nullcontext(),
-            # A bar would run through the data where both go to one terminal.
-            export_progress(str(output), hidden=to_stdout and sys.stdout.isatty()) as show,
         ):
-            written = write_export(
-                export,
-                sys.stdout.buffer if to_stdout else output,
-                format=format,
-                options=options,
-                compression=compression,
-                overwrite=overwrite,
-                resume=resume,
-                last=format_duration(last_ns) if last_ns is not None else None,
-                ledger=since,
-                on_progress=partial(show_progress, show, export),
-                on_notice=_tell,
-            )
+            written = output.write(export, last_ns, since)
     if since is not None and not written.events:
-        _tell("no new events since the last export")
-    _tell(report_written(written, None if to_stdout else output))
-    if written.is_truncated:
-        context.exit(EXIT_TRUNCATED)
+        tell("no new events since the last export")
+    output.end(context, written, export.row_name)
 
 
 def _refuse_since_last_with(others: Mapping[str, int | None]) -> None:
@@ -251,54 +140,3 @@ def _refuse_since_last_with(others: Mapping[str, int | None]) -> None:
             raise click.UsageError(
                 f"--since-last and {flag} cannot be given together: it takes all that is new, and only that"
             )
-
-
-def show_progress(show: Callable[[int, int | None], None], export: Export, events: int) -> None:
-    """Shows how far the export has come, with a function of export_progress."""
-    show(events, None if export.is_live else export.total_rows)
-
-
-def _tell(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _render_options(format: str, compression: Compression, options: dict[str, Any]) -> RenderOptions:
-    try:
-        refuse_compression(format, compression)
-        render_options = RenderOptions(**options)
-        # Made to be asked: what a format does not have is refused before any call.
-        make_renderer(format, render_options)
-    except ValueError as error:
-        name, _, what = str(error).partition(":")
-        raise click.UsageError(f"--{name.replace('_', '-')}:{what}") from None
-    return render_options
-
-
-def report_written(written: Written, path: Path | None, row_name: str = "event") -> str:
-    """What was written, for people; to a path, or to standard output."""
-    parts = [tell_rows(written.events, row_name), tell_bytes(written.size_bytes)]
-    if path is not None:
-        parts.append(str(path))
-    if written.guarded_cells:
-        cells = "1 cell" if written.guarded_cells == 1 else f"{written.guarded_cells:,} cells"
-        parts.append(f"a ' put before {cells} that Excel would run as a formula")
-    if written.is_truncated:
-        parts.append(f"cut by --limit: {written.summary.rows_remaining:,} more match")
-    return ", ".join(parts)
-
-
-def tell_rows(count: int, row_name: str = "event") -> str:
-    """A number of events, or of groups, for people."""
-    return f"{count:,} {row_name}{'' if count == 1 else 's'}"
-
-
-def tell_bytes(count: int) -> str:
-    """A size for people, in powers of 1,000."""
-    if count < 1_000:
-        return f"{count} B"
-    size = float(count)
-    for unit in ("kB", "MB", "GB"):
-        size /= 1_000
-        if size < 999.95:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1_000:,.1f} TB"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from argus_client.cli.export import tell_rows
+from argus_client.cli.words import tell_rows
 from argus_client.ingest import IngestResult, Send
 from argus_client.query import EVENT_TYPE_CODES
 from argus_client.sources import EventSource, ingest_source

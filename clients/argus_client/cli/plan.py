@@ -4,9 +4,9 @@ import json
 
 import click
 
-from argus_client.cli.export import tell_bytes
 from argus_client.cli.options import GroupedCommand, option, server_option
 from argus_client.cli.query_options import columns_option, query_options
+from argus_client.cli.words import tell_bytes
 from argus_client.client import ExportClient
 from argus_client.formats.metadata import plan_metadata
 from argus_client.query import EventQuery

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from argus_client.cli.export import tell_bytes, tell_rows
 from argus_client.cli.options import GroupedCommand, option
+from argus_client.cli.words import tell_bytes, tell_rows
 from argus_client.verification import Verification, verify_file
 
 EXIT_WRONG = 1
