@@ -108,7 +108,7 @@ def same(body: bytes) -> bytes:
         ({"compress": "gzip"}, ["--compress", "gzip"]),
         ({"compress": "zstd", "format": "jsonl"}, ["--compress", "zstd", "--format", "jsonl"]),
         *(({"format": name, "type": "CPU_LOAD", "max_duration": "0s"},
-           ["--format", name, "--type", "CPU_LOAD", "--max-duration", "0s"]) for name in FORMATS),
+           ["--format", name, "--type", "CPU_LOAD", "--max-duration", "0s"]) for name in TEXT_FORMATS),
     ],
     ids=str,
 )  # fmt: skip
