@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 Chunk: TypeAlias = bytes | memoryview
 
-_MAX_WAITING = 2
+_MAX_WAITING = 1
 
 
 class ReaderGone(Exception):

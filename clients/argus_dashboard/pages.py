@@ -66,4 +66,4 @@ def _plotly_path() -> Path:
 
 @cache
 def _compressed_plotly() -> bytes:
-    return zlib.compress(_plotly_path().read_bytes(), 9, _GZIP_WBITS)
+    return zlib.compress(_plotly_path().read_bytes(), wbits=_GZIP_WBITS)

@@ -33,6 +33,7 @@ _MEDIA_TYPES: Mapping[str, str] = {
     "parquet": "application/vnd.apache.parquet",
     "arrow": "application/vnd.apache.arrow.file",
 }
+_COMPRESSED_INSIDE = frozenset({"parquet"})
 _COMPRESSED_MEDIA_TYPES: Mapping[str, str] = {"gzip": "application/gzip", "zstd": "application/zstd"}
 _COMPRESSION_ENDINGS: Mapping[str, str] = {"none": "", "gzip": ".gz", "zstd": ".zst"}
 
@@ -62,9 +63,8 @@ async def send_file(request: Request, receive: Receive, send: Send, file: FileRe
     200 is sent once all is checked and the first rows are there. Before that, raises a Problem or an
     ArgusClientError; after, AnswerBroken.
     """
-    # A file that is compressed already is the same to all.
-    is_compressed = file.form.compression != "none"
-    coding = "identity" if is_compressed else content_coding(request.headers.getlist("accept-encoding"))
+    accepted = request.headers.getlist("accept-encoding")
+    coding = "identity" if _is_compressed(file.form) else content_coding(accepted)
     with way.slots.take():
         await unless_gone(receive, _send(request, send, file, way, coding))
 
@@ -143,9 +143,14 @@ def file_headers(name: str, values: Values, form: FileForm) -> dict[str, str]:
         "Content-Disposition": f'attachment; filename="argus-{name}-{day}.{ending}"',
         "Cache-Control": "no-store",
     }
-    if form.compression == "none":
+    if not _is_compressed(form):
         headers["Vary"] = "Accept-Encoding"
     return headers
+
+
+def _is_compressed(form: FileForm) -> bool:
+    """Whether the file is compressed already, and so is the same to all, whatever they accept."""
+    return form.compression != "none" or form.format in _COMPRESSED_INSIDE
 
 
 def _all_headers(headers: Mapping[str, str], coding: ContentCoding, download: Download) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pyarrow as pa
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -72,6 +73,8 @@ class _Server(uvicorn.Server):
 def serve(config: Config, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serves until SIGINT or SIGTERM; then running downloads get the grace time. A second signal ends
     them at once."""
+    # Arrow's own allocator keeps several megabytes for every thread that ever used it.
+    pa.set_memory_pool(pa.system_memory_pool())
     app, gateway = make_app(config)
     # What it has to say is said by our own log; a broken answer it would show with a traceback.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
