@@ -57,10 +57,11 @@ export function addEvents(fresh) {
   const known = new Set(events.map((event) => event.sequence));
   const added = fresh.filter((event) => !known.has(event.sequence));
   if (!added.length) return;
-  total += added.length;
   const keyed = [...added, ...events].map((event) => ({ event, ns: parseInstant(event.timestamp) }));
   keyed.sort((a, b) => (a.ns === b.ns ? b.event.sequence - a.event.sequence : a.ns < b.ns ? 1 : -1));
   events = keyed.slice(0, limit).map(({ event }) => event);
+  // The next refresh says how many there are.
+  total = Math.max(total, events.length);
   render(new Set(added.map((event) => event.sequence)));
 }
 

@@ -67,6 +67,10 @@ export function showFigures(plan, rows, types) {
   for (const [id, name, value, hint] of figures) showFigure(id, name, value, hint);
 }
 
+export function showTotal(total) {
+  byId('figure-total').querySelector('.value').textContent = showCount(total);
+}
+
 function showFigure(id, name, value, hint) {
   let figure = byId(`figure-${id}`);
   if (!figure) {

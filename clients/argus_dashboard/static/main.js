@@ -10,6 +10,7 @@ import { showEvents } from './format.js';
 import { Follower } from './live.js';
 import { changeRange } from './rate.js';
 import { giveUp, redraw, refresh } from './refresh.js';
+import { setSetting } from './settings.js';
 import { getState, setState, subscribe, toParams } from './state.js';
 import { getZone, parseInstant, setZone, showInstant, zoneName } from './time.js';
 
@@ -205,7 +206,7 @@ function setUpButtons() {
   });
   byId('theme-button').addEventListener('click', () => {
     const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
-    localStorage.setItem('argus-theme', next);
+    setSetting('argus-theme', next);
     if (next === 'auto') delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = next;
     showTheme();

@@ -11,7 +11,7 @@ import {
   showEventsStale,
   showNoEvents,
 } from './events.js';
-import { FIGURE_MEASURES, showFigures } from './figures.js';
+import { FIGURE_MEASURES, showFigures, showTotal } from './figures.js';
 import { showSources, showTypeCounts } from './filters.js';
 import { HEAP_MEASURES, HEAP_TYPES, showHeap } from './heap.js';
 import { Panel } from './panels.js';
@@ -21,7 +21,8 @@ import { toParams } from './state.js';
 import { formatDuration, formatInstant, parseDuration, parseInstant } from './time.js';
 
 const MAX_STACKS = 10_000;
-// Events may be stored between two requests; then what they say is asked for again.
+// Events may be stored between two requests; then what they say is asked for again, but not while they
+// come all the time.
 const TRIES = 3;
 
 const panels = {
@@ -37,11 +38,16 @@ let drawings = [];
 export async function refresh(state, typeNames, { signal, withEvents = true }) {
   for (const panel of Object.values(panels)) panel.loading();
   if (withEvents) showEventsLoading();
-  for (let left = TRIES; ; left -= 1) {
+  for (let left = state.live ? 1 : TRIES; ; left -= 1) {
     const { params, plan, start, end } = await resolve(state, signal);
     const view = { state, params, plan, typeNames, start, end, signal, withEvents };
     const total = await (plan.totalEvents === 0 ? showNothing(view) : showAll(view));
-    if (total === plan.totalEvents || left === 1) return plan;
+    if (total === plan.totalEvents) return plan;
+    if (left === 1) {
+      // The next refresh has them all; until then the strip says what the chart shows.
+      showTotal(total);
+      return plan;
+    }
   }
 }
 
@@ -170,6 +176,7 @@ async function showIn(panel, load, signal) {
 function reportTo(show) {
   return (error) => {
     if (isAbort(error) || error.isPassing) throw error;
+    if (!error.title) console.error(error);
     show(error.title ? error : { title: error.message });
   };
 }

@@ -1,5 +1,7 @@
 // Instants as BigInt nanoseconds since the Unix epoch: a Date holds milliseconds only.
 
+import { getSetting, setSetting } from './settings.js';
+
 const NS_PER_MS = 1_000_000n;
 export const NS_PER_S = 1_000_000_000n;
 const UNITS_NS = {
@@ -18,11 +20,11 @@ const ZONE_KEY = 'argus-zone';
 
 /** 'local' or 'utc': in which zone times are shown and read. */
 export function getZone() {
-  return localStorage.getItem(ZONE_KEY) === 'utc' ? 'utc' : 'local';
+  return getSetting(ZONE_KEY) === 'utc' ? 'utc' : 'local';
 }
 
 export function setZone(zone) {
-  localStorage.setItem(ZONE_KEY, zone);
+  setSetting(ZONE_KEY, zone);
 }
 
 /** UTC, or local time with its offset at that instant: "UTC+01:00". */
