@@ -30,20 +30,20 @@ def _serve() -> None:
             running("argus-dashboard", "--server", server.address) as dashboard,
         ):
             client(server.address, "ingest", str(RECORDING), "--source", "load@laptop")
-            say(_WHAT_TO_TRY.format(dashboard=dashboard.address, server=server.address))
+            say(_WHAT_TO_TRY.format(address=dashboard.address))
             dashboard.process.wait()
             sys.exit("argus-dashboard has ended by itself")
 
 
 _WHAT_TO_TRY = """\
-Open {dashboard}
+Open {address}
 
   Tick PINNED, or drag over a stretch of the chart: figures, charts, table and the address follow.
   A row's button shows the stack of its event.
-  Export… downloads what you see, and has the same export as a command line:
-    . .venv/bin/activate; export ARGUS_SERVER={server}
-  curl works as well:
-    curl -O -J '{dashboard}/export?format=csv&type=PINNED'
+  Export… downloads CSV, JSON, JSON Lines or Parquet, and has the same export as a command line
+  (. .venv/bin/activate), for curl and for Python.
+  Any tool that speaks HTTP can export, too:
+    curl -O -J '{address}/export?type=PINNED&format=csv'
 
 Ctrl-C stops both."""
 

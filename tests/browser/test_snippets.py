@@ -22,8 +22,6 @@ from argus_dashboard.query_parameters import event_query
 from tests.browser.test_dialog import open_dialog, without_export_time
 from tests.processes import ENVIRONMENT
 
-pytestmark = pytest.mark.duckdb
-
 # No NUL, which no argument of a program can have.
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 PARAMETERS = st.fixed_dictionaries(
