@@ -16,7 +16,6 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from pyarrow import parquet
 
 from argus_client.cli import commands
-from argus_client.formats import FORMATS
 from argus_grpc.columns import COLUMNS
 from tests.browser.conftest import dashboard_process
 from tests.conftest import RunningServer
@@ -103,7 +102,7 @@ def kept_open(browser: Browser, dashboard: str) -> Iterator[Locator]:
         ("csv", ["gzip"], ["--compress", "gzip"]),
         ("json", [], []),
         ("jsonl", ["gzip"], ["--compress", "gzip"]),
-        *(("parquet", [], []) for format in FORMATS if format == "parquet"),
+        ("parquet", [], []),
     ],
 )
 def test_the_download_is_what_the_command_line_exports(

@@ -15,7 +15,7 @@ from tests.conftest import RunningServer, start_server
 from tests.dashboard import curl, dashboard_process, get_json, needs_curl
 from tests.synthetic import FIRST_TIMESTAMP_NS, make_store
 
-pytestmark = [pytest.mark.duckdb, needs_curl]
+pytestmark = needs_curl
 
 ROWS = 40_000
 

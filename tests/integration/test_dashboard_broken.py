@@ -17,7 +17,7 @@ from tests.dashboard import DashboardProcess, curl, dashboard_process, needs_cur
 from tests.quick_server import quick_server
 from tests.synthetic import make_store
 
-pytestmark = [pytest.mark.duckdb, needs_curl]
+pytestmark = needs_curl
 
 ROWS = 300_000
 # More than the sockets and all that waits between can hold.

@@ -17,8 +17,6 @@ from tests.dashboard import dashboard_process
 from tests.quick_server import QuickServer, quick_server
 from tests.synthetic import make_store
 
-pytestmark = pytest.mark.duckdb
-
 ROWS = 300_000
 ID = "0123456789abcdef"
 TIMEOUT_S = 60

@@ -18,7 +18,7 @@ from tests.conftest import RunningServer, start_server
 from tests.dashboard import curl, dashboard_process, needs_curl
 from tests.synthetic import make_store
 
-pytestmark = [pytest.mark.duckdb, needs_curl]
+pytestmark = needs_curl
 
 ROWS = 30_000
 TEXT_FORMATS = ("csv", "json", "jsonl")

@@ -14,8 +14,6 @@ from argus_grpc.v1.event_pb2 import Event, EventType
 from tests.conftest import RunningServer
 from tests.dashboard import DashboardProcess, curl, dashboard_process, get_json, needs_curl
 
-pytestmark = pytest.mark.duckdb
-
 START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
 PINNED = EventType.EVENT_TYPE_VIRTUAL_THREAD_PINNED
 

@@ -12,7 +12,6 @@ from tests.quick_server import quick_server
 from tests.synthetic import make_store
 
 pytestmark = [
-    pytest.mark.duckdb,
     needs_curl,
     pytest.mark.skipif(sys.platform != "linux", reason="reads peaks from /proc"),
 ]

@@ -13,8 +13,6 @@ from tests.dashboard import dashboard_process, get_json, needs_curl
 from tests.processes import ENVIRONMENT
 from tests.synthetic import make_store
 
-pytestmark = pytest.mark.duckdb
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:

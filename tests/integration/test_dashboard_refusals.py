@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import RunningServer
 from tests.dashboard import curl, dashboard_process, get_json, needs_curl
 
-pytestmark = [pytest.mark.duckdb, needs_curl]
+pytestmark = needs_curl
 
 PATHS = ("/export", "/api/plan", "/api/events", "/api/follow", "/api/aggregate")
 
