@@ -102,8 +102,8 @@ class BatchIds:
     def insert(self, connection: duckdb.DuckDBPyConnection, rows: pa.RecordBatch) -> None:
         """Adds rows to the table. Once the transaction is committed, `committed` is to be told."""
         if rows.num_rows:
-            connection.register("new_batches", rows)
-            connection.execute("INSERT INTO argus_batches BY NAME SELECT * FROM new_batches")
+            # `rows` is the variable: DuckDB finds it by its name.
+            connection.execute("INSERT INTO argus_batches BY NAME SELECT * FROM rows")
 
     def committed(self, rows: pa.RecordBatch) -> None:
         """Rows are in the table for good."""
