@@ -1,7 +1,7 @@
 """Who comes too late for events is told so by name: nothing that is left passes for all that is new."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -220,7 +220,7 @@ def test_what_goes_after_it_was_sent_is_not_missed(tmp_path: Path, monkeypatch: 
         ingest(server, 1_000)
         asked = ["--since-last", state, "--order", "arrival", "-o", file]
         with monkeypatch.context() as patch:
-            patch.setattr("argus_client.cli.export._show", _interrupt)
+            patch.setattr("argus_client.cli.output_options.export_progress", _interrupting)
             assert run(server, *asked).exit_code == 130
         ingest(server, 10)
         result = run(server, *asked, "--resume")
@@ -230,6 +230,11 @@ def test_what_goes_after_it_was_sent_is_not_missed(tmp_path: Path, monkeypatch: 
     assert json.loads((tmp_path / "a.csv.manifest.json").read_bytes())["removedEvents"] == 0
 
 
-def _interrupt(_show: object, _export: object, events: int) -> None:
+@contextmanager
+def _interrupting(*_: object, **__: object) -> Iterator[Callable[[int, int | None], None]]:
+    yield _interrupt
+
+
+def _interrupt(events: int, _total: int | None) -> None:
     if events > 100:
         raise KeyboardInterrupt
