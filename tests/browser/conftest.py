@@ -65,7 +65,8 @@ def _dashboard(argus: RunningServer) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, other tests in its process cannot run an event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:

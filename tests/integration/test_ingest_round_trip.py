@@ -54,8 +54,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer
 
 
 def stored(server: RunningServer) -> list[tuple[object, ...]]:
-    """All events, in an order that no sequence decides; doubles as text, which tells NaN."""
-    doubles = ", ".join(f"{name}::VARCHAR AS {name}" for name in STORED if name.startswith("cpu_"))
+    """All events, in an order that no sequence decides; doubles as text, which tells NaN, but not its sign,
+    which files of text do not have."""
+    doubles = ", ".join(
+        f"replace({name}::VARCHAR, '-nan', 'nan') AS {name}" for name in STORED if name.startswith("cpu_")
+    )
     return server.sql(f"SELECT * EXCLUDE sequence REPLACE ({doubles}) FROM events ORDER BY ALL")
 
 
