@@ -109,9 +109,9 @@ class Guard:
             self._hosts.add(parts.netloc)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser in Berlin, wide and light. One for all tests, since plotly is read quicker from its cache."""
+    """A browser in Berlin, wide and light. One for all tests of a file, since its cache has plotly then."""
     context = browser.new_context(
         viewport={"width": 1400, "height": 1000}, timezone_id="Europe/Berlin", color_scheme="light"
     )
