@@ -1,8 +1,11 @@
 """The page in a real browser, against plain SQL on the server's own database."""
 
+import csv
+import io
 import random
 import re
 from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -324,14 +327,15 @@ def test_a_phone_scrolls_down_only(opened: Page) -> None:
     assert opened.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_random_queries_agree_everywhere(opened: Page, argus: RunningServer) -> None:
-    """The strip's total = the chart's sum = PlanExport = plain SQL."""
+def test_random_queries_agree_everywhere(opened: Page, argus: RunningServer, dashboard: str) -> None:
+    """The strip's total = the chart's sum = PlanExport = rows in the CSV = plain SQL."""
     chance = random.Random(6)
     with ExportClient(argus.address) as client:
         for _ in range(50):
             parameters, query, where = random_query(chance, argus)
             expected = count(argus, where)
             assert client.plan(query).total_events == expected
+            assert csv_rows(f"{dashboard}/export?{urlencode(parameters)}") == expected
             opened.evaluate(
                 "query => { history.pushState(null, '', query); dispatchEvent(new Event('popstate')) }",
                 "?" + urlencode(parameters),
@@ -342,6 +346,11 @@ def test_random_queries_agree_everywhere(opened: Page, argus: RunningServer) -> 
                 assert drawn_total(opened) == expected
             else:
                 expect(opened.locator("#rate .state")).to_be_visible()
+
+
+def csv_rows(url: str) -> int:
+    with urlopen(url) as answer:
+        return sum(1 for _ in csv.DictReader(io.TextIOWrapper(answer, encoding="utf-8", newline="")))
 
 
 def random_query(chance: random.Random, argus: RunningServer) -> tuple[dict[str, str], EventQuery, str]:
