@@ -1,7 +1,7 @@
 """EventQuery as a Python user writes it, to the contract's message."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -156,6 +156,16 @@ def tell_violations(violations: Iterable[Violation], names: Mapping[str, str]) -
         f"{_FIELD.sub(rename, violation.field)}: {_QUERY_FIELD.sub(rename, violation.description)}"
         for violation in violations
     ]
+
+
+def checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """What gives a text back as it is if `parse` takes it, and else raises what that raises."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
 
 
 def parse_event_type(name: str) -> "EventType.ValueType":

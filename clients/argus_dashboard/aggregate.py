@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from argus_client.grouping import parse_group_key, parse_measure
+from argus_client.query import checked_by
 from argus_client.times import INT64_MAX
 from argus_dashboard.download import FileRequest
 from argus_dashboard.export import FORM_PARAMETERS, format_parameter
@@ -12,21 +13,10 @@ from argus_dashboard.parameters import Parameter, parse_query, whole_number
 from argus_dashboard.query_parameters import QUERY_PARAMETERS, event_query
 from argus_dashboard.sending import Way, file_form, file_headers, send_file
 
-
-def _parse_key(text: str) -> str:
-    parse_group_key(text)
-    return text
-
-
-def _parse_measure(text: str) -> str:
-    parse_measure(text)
-    return text
-
-
 AGGREGATE_PARAMETERS = (
     Parameter(
         "by",
-        _parse_key,
+        checked_by(parse_group_key),
         "What the groups are by; it repeats, or takes a comma list: time:DURATION, event_type, source, "
         "thread_name, carrier_thread, class_name, method_name, monitor_class, gc_cause, stack. None: all "
         "events are one group.",
@@ -37,7 +27,7 @@ AGGREGATE_PARAMETERS = (
     ),
     Parameter(
         "measure",
-        _parse_measure,
+        checked_by(parse_measure),
         "What is computed of each group; it repeats, or takes a comma list: count, or one of sum, min, max, "
         "avg, p50, p90, p95 and p99 with a column: p99:duration_ns. None: count.",
         {"type": "string", "minLength": 1, "examples": ["count", "p99:duration_ns"]},

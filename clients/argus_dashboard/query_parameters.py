@@ -3,7 +3,7 @@
 import time
 
 from argus_client import EventQuery
-from argus_client.query import EVENT_TYPE_CODES, parse_event_type
+from argus_client.query import EVENT_TYPE_CODES, checked_by, parse_event_type
 from argus_client.times import INT64_MAX, INT64_MIN, parse_duration_ns, parse_instant_ns
 from argus_dashboard.parameters import Parameter, Values, shown, whole_number
 
@@ -15,11 +15,6 @@ _TYPE_PATTERN = "({})".format(
         for name in sorted({*EVENT_TYPE_CODES, *_TYPE_NAMES.split(", ")})
     )
 )
-
-
-def _parse_type(text: str) -> str:
-    parse_event_type(text)
-    return text
 
 
 def _parse_name(text: str) -> str:
@@ -81,7 +76,7 @@ QUERY_PARAMETERS = (
     ),
     Parameter(
         "type",
-        _parse_type,
+        checked_by(parse_event_type),
         f"Of any of these types; it repeats, or takes a comma list. Any letter case: {_TYPE_NAMES}.",
         _TYPE_SCHEMA,
         repeats=True,

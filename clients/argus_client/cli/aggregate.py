@@ -1,27 +1,16 @@
 """`argus-client aggregate`: events in groups, into a file or to standard output."""
 
-from collections.abc import Callable
-
 import click
 
-from argus_client.cli.options import (
-    GroupedCommand,
-    Parsed,
-    comma_list,
-    option,
-    server_option,
-    whole_number,
-)
-from argus_client.cli.output_options import Output, output_options
-from argus_client.cli.query_options import query_options
+from argus_client.cli.options import GroupedCommand, comma_list, option, server_option
+from argus_client.cli.output_options import EXIT_CODES, Output, output_options
+from argus_client.cli.query_options import WHAT, limit_option, query_options
 from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.client import ExportClient
 from argus_client.grouping import parse_group_key, parse_measure
-from argus_client.query import EventQuery
+from argus_client.query import EventQuery, checked_by
 
-_WHAT = "What of them"
-
-_EPILOG = """\b
+_EPILOG = f"""\b
 Examples:
   argus-client aggregate --by time:1m --by event_type --measure count --measure p99:duration_ns
   argus-client aggregate --by stack --type PINNED --last 8h -o pinned-stacks.csv
@@ -29,18 +18,7 @@ Examples:
   argus-client aggregate --type CPU_LOAD --by time:5s --measure avg:cpu_machine_total
 
 \b
-Exit codes:
-  0 whole, 1 failed, 2 wrong use, 3 whole but cut by --limit, 4 not allowed,
-  130 interrupted, 141 standard output was closed by its reader
-"""
-
-
-def _valid(parse: Callable[[str], object]) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        parse(text)
-        return text
-
-    return check
+{EXIT_CODES}"""
 
 
 @click.command("aggregate", cls=GroupedCommand, epilog=_EPILOG)
@@ -50,29 +28,23 @@ def _valid(parse: Callable[[str], object]) -> Callable[[str], str]:
     "--by",
     "group_by",
     metavar="KEY",
-    heading=_WHAT,
+    heading=WHAT,
     help="A row for each value of this: time:1m (or any other width), event_type, source, thread_name, "
     "carrier_thread, class_name, method_name, monitor_class, gc_cause or stack. Repeat it, or use commas. "
     "Without it all events are one row.",
-    **comma_list(_valid(parse_group_key)),
+    **comma_list(checked_by(parse_group_key)),
 )
 @option(
     "--measure",
     "measures",
     metavar="MEASURE",
-    heading=_WHAT,
+    heading=WHAT,
     help="What is computed: count; or sum, min, max, avg, p50, p90, p95 or p99 of duration_ns or of a column "
     "of bytes or ratios, as in p99:duration_ns. Percentiles are exact. Repeat it, or use commas.  [default: "
     "count]",
-    **comma_list(_valid(parse_measure)),
+    **comma_list(checked_by(parse_measure)),
 )
-@option(
-    "--limit",
-    type=Parsed("number", whole_number(1)),
-    metavar="N",
-    heading=_WHAT,
-    help="At most N groups. When that cuts, it is said, and the exit code is 3.",
-)
+@limit_option("groups")
 @server_option
 @retry_for_option("an export")
 @click.pass_context

@@ -8,18 +8,16 @@ from typing import Literal
 import click
 
 from argus_client.cli.following import ending_by_signal
-from argus_client.cli.options import GroupedCommand, Parsed, option, server_option, whole_number
-from argus_client.cli.output_options import WHERE, Output, output_options, tell
-from argus_client.cli.query_options import columns_option, query_options
+from argus_client.cli.options import GroupedCommand, option, server_option
+from argus_client.cli.output_options import EXIT_CODES, WHERE, Output, output_options, tell
+from argus_client.cli.query_options import WHAT, columns_option, limit_option, query_options
 from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.client import ExportClient
 from argus_client.formats import NOT_FOLLOWED
 from argus_client.query import EventQuery
 from argus_client.since import SinceLast
 
-_WHAT = "What of them"
-
-_EPILOG = """\b
+_EPILOG = f"""\b
 Examples:
   argus-client export -o pinned.csv --type PINNED --last 8h
   argus-client export -o night.jsonl.gz --from 2024-01-31T22:00Z --to 2024-02-01T06:00Z
@@ -29,10 +27,7 @@ Examples:
   argus-client export -o slow.csv --excel --header titles --min-duration 10ms
 
 \b
-Exit codes:
-  0 whole, 1 failed, 2 wrong use, 3 whole but cut by --limit, 4 not allowed,
-  130 interrupted, 141 standard output was closed by its reader
-
+{EXIT_CODES}
 
 What was interrupted or failed half way is kept: the same command with --resume goes on from
 there, and the file ends as if nothing had happened. `argus-client verify FILE` proves it whole.
@@ -53,26 +48,20 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
 )
 @query_options
 @columns_option
-@option(
-    "--limit",
-    type=Parsed("number", whole_number(1)),
-    metavar="N",
-    heading=_WHAT,
-    help="At most N events. When that cuts, it is said, and the exit code is 3.",
-)
+@limit_option("events")
 @option(
     "--order",
     type=click.Choice(("time", "arrival"), case_sensitive=False),
     default="time",
     show_default=True,
     metavar="ORDER",
-    heading=_WHAT,
+    heading=WHAT,
     help="time: by timestamp. arrival: as they came in.",
 )
 @option(
     "--follow",
     is_flag=True,
-    heading=_WHAT,
+    heading=WHAT,
     help="After these, go on with new events as they come in, until Ctrl-C or SIGTERM, which end the export "
     "whole: FILE gets its name then. A second one interrupts, and so does one before new events are reached. "
     "Each batch is written at once, but with --compress when 1 MiB is full. csv and jsonl "

@@ -22,6 +22,11 @@ from argus_client.times import format_duration
 from argus_client.writing import Written, write_export
 
 EXIT_TRUNCATED = 3
+EXIT_CODES = """Exit codes:
+  0 whole, 1 failed, 2 wrong use, 3 whole but cut by --limit, 4 not allowed,
+  130 interrupted, 141 standard output was closed by its reader
+"""
+"""What the commands that write an export end with."""
 
 WHERE = "Where to"
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from argus_client.cli.options import Parsed, Text, comma_list, option, whole_number
-from argus_client.query import EVENT_TYPE_CODES, EventQuery, parse_event_type
+from argus_client.query import EVENT_TYPE_CODES, EventQuery, checked_by, parse_event_type
 from argus_client.times import parse_duration_ns, parse_instant_ns
 
 FLAGS: Mapping[str, str] = MappingProxyType(
@@ -45,13 +45,9 @@ FLAGS: Mapping[str, str] = MappingProxyType(
 """What a user of the command line wrote, by the path of the request's field, or by its name in a
 checkpoint."""
 
+WHAT = "What of them"
 _HEADING = "Which events (all, if none of these is given)"
 _TYPE_NAMES = ", ".join(name.removeprefix("VIRTUAL_THREAD_") for name in EVENT_TYPE_CODES)
-
-
-def _parse_type(text: str) -> str:
-    parse_event_type(text)
-    return text
 
 
 _INSTANT = Parsed("time", parse_instant_ns)
@@ -83,7 +79,7 @@ _OPTIONS = (
         metavar="TYPE",
         heading=_HEADING,
         help=f"Of any of these types; repeat it, or use commas. Any letter case: {_TYPE_NAMES}.",
-        **comma_list(_parse_type),
+        **comma_list(checked_by(parse_event_type)),
     ),
     option(
         "--source",
@@ -211,8 +207,19 @@ def _refuse_together(**values: object) -> None:
 columns_option = option(
     "--columns",
     metavar="NAMES",
-    heading="What of them",
+    heading=WHAT,
     help="Which columns, between commas, in this order; all for every one. `argus-client columns` lists "
     "them.  [default: timestamp, event_type, thread_id, thread_name, carrier_thread, duration_ns]",
     **comma_list(str),
 )
+
+
+def limit_option(rows: str) -> Callable[[Any], Any]:
+    """--limit, of a command that writes rows so called."""
+    return option(
+        "--limit",
+        type=Parsed("number", whole_number(1)),
+        metavar="N",
+        heading=WHAT,
+        help=f"At most N {rows}. When that cuts, it is said, and the exit code is 3.",
+    )
