@@ -25,12 +25,7 @@ def encode_batch(
         field, payload = EventBatch.ARROW_FIELD_NUMBER, to_arrow_stream(to_wire_types(events))
     else:
         field, payload = EventBatch.ROWS_FIELD_NUMBER, to_row_messages(events)
-    batch = EventBatch(
-        first_row=first_row,
-        row_count=events.num_rows,
-        resume_token=resume_token,
-        crc32c=google_crc32c.value(payload),
-    )
+    batch = EventBatch(first_row=first_row, row_count=events.num_rows, resume_token=resume_token)
     return _response(StreamEventsResponse.BATCH_FIELD_NUMBER, batch, field, payload)
 
 
@@ -50,20 +45,16 @@ def encode_groups(
         field, payload = AggregateBatch.ARROW_FIELD_NUMBER, to_arrow_stream(typed)
     else:
         field, payload = AggregateBatch.ROWS_FIELD_NUMBER, to_aggregate_rows(groups, columns)
-    batch = AggregateBatch(
-        first_row=first_row,
-        row_count=groups.num_rows,
-        resume_token=resume_token,
-        crc32c=google_crc32c.value(payload),
-    )
+    batch = AggregateBatch(first_row=first_row, row_count=groups.num_rows, resume_token=resume_token)
     return _response(StreamAggregatesResponse.BATCH_FIELD_NUMBER, batch, field, payload)
 
 
 def _response(
     field: int, batch: EventBatch | AggregateBatch, payload_field: int, payload: bytes | pa.Buffer
 ) -> bytes:
-    """A response with the batch and its payload, which is copied once, where setting it in a message, and
-    that in another, would copy it twice more."""
+    """A response with the batch, its checksum and its payload. That is copied once, where setting it in a
+    message, and that in another, would copy it twice more."""
+    batch.crc32c = google_crc32c.value(payload)
     head = batch.SerializeToString() + _prefix(payload_field, len(payload))
     return b"".join((_prefix(field, len(head) + len(payload)), head, payload))
 
