@@ -13,6 +13,7 @@ import pyarrow as pa
 from argus_grpc.bounds import slice_by_bytes
 from argus_grpc.errors import EventsMissed, EventsRemoved, SumOverflow
 from argus_grpc.grouping import Grouping, grouped
+from argus_grpc.resumable import Resumable
 from argus_grpc.store import DuckDbStore, Totals
 from argus_grpc.tokens import GroupsPosition, TokenMaker
 from argus_grpc.v1.query_pb2 import EventQuery
@@ -44,7 +45,7 @@ class GroupBatch:
     resume_token: str
 
 
-class Aggregate:
+class Aggregate(Resumable[GroupsPosition]):
     """One export of groups. Close it, or use `with`.
 
     To be used by one thread; only `cancel` may be called from others.
@@ -57,15 +58,8 @@ class Aggregate:
 
         Raises InvalidToken, TokenExpired.
         """
+        super().__init__(GroupsPosition, request.digest, store, tokens, resume_token)
         self._request = request
-        self._tokens = tokens
-        self._store = store
-        self._resumed = (
-            tokens.check(resume_token, GroupsPosition, request.digest, store.store_id, now_s=int(time.time()))
-            if resume_token
-            else None
-        )
-        self.watermark = self._resumed.watermark if self._resumed else store.watermark
         self._grouped = store.group(grouped(request.query, self.watermark, request.grouping))
 
     def __enter__(self) -> Self:
@@ -90,10 +84,8 @@ class Aggregate:
         while wait([computing], heartbeat_s).not_done:
             yield None
         self._totals = computing.result()
-        self._start = self._position = self._place(self._totals)
-        limit = self._request.max_rows
-        rows_left = self._totals.groups - first_row
-        self._rows_to_send = rows_left if limit is None else min(rows_left, limit)
+        start = self._place(self._totals)
+        self._begin_at(start, self._totals.groups - start.rows_sent, self._request.max_rows)
 
     def _place(self, totals: Totals) -> GroupsPosition:
         if self._resumed:
@@ -115,50 +107,14 @@ class Aggregate:
         )
 
     @property
-    def store_id(self) -> str:
-        return self._store.store_id
-
-    @property
     def removed_events(self) -> int:
         """How many events the store had once and has no more: its first."""
         return min(self._totals.removed_through, self.watermark)
 
     @property
-    def export_id(self) -> str:
-        return self._start.export_id
-
-    @property
-    def exported_at_ns(self) -> int:
-        return self._start.exported_at_ns
-
-    @property
     def total_events(self) -> int:
         """How many events are in all the groups, whatever the limit."""
         return self._totals.events
-
-    @property
-    def first_row(self) -> int:
-        """How many groups came before this stream."""
-        return self._start.rows_sent
-
-    @property
-    def total_rows(self) -> int:
-        """How many groups the export has from its start to its end, the limit counted in."""
-        return self._start.rows_sent + self._rows_to_send
-
-    @property
-    def rows_sent(self) -> int:
-        """How many groups have been handed out, from the export's start."""
-        return self._position.rows_sent
-
-    @property
-    def rows_remaining(self) -> int:
-        """How many groups have not been handed out."""
-        return self._totals.groups - self._position.rows_sent
-
-    def resume_token(self) -> str:
-        """A token for the place after the last batch handed out."""
-        return self._tokens.make(self._position, now_s=int(time.time()))
 
     def batches(self) -> Iterator[GroupBatch]:
         """The groups from this stream's start on."""

@@ -14,6 +14,7 @@ from argus_grpc.columns import Column
 from argus_grpc.errors import EventsMissed, EventsRemoved
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.query import matching
+from argus_grpc.resumable import Resumable
 from argus_grpc.store import CompiledQuery, DuckDbStore
 from argus_grpc.tokens import ExportPosition, TokenMaker
 from argus_grpc.v1.export_pb2 import Order
@@ -48,7 +49,7 @@ class Batch:
     resume_token: str
 
 
-class Export:
+class Export(Resumable[ExportPosition]):
     """One export: its facts at once, its batches as they are asked for. Close it, or use `with`.
 
     An export that is followed goes on in rounds. Each is an export as well: of what has come since the
@@ -73,17 +74,10 @@ class Export:
 
         Raises InvalidToken, TokenExpired.
         """
+        super().__init__(ExportPosition, request.digest, store, tokens, resume_token)
         self._share_bytes = share_bytes
         self._request = request
-        self._tokens = tokens
-        self._store = store
         self._last = follows.end if follows else None
-        self._resumed = (
-            tokens.check(resume_token, ExportPosition, request.digest, store.store_id, now_s=int(time.time()))
-            if resume_token
-            else None
-        )
-        self.watermark = self._resumed.watermark if self._resumed else store.watermark
         is_round = follows is not None or (self._resumed is not None and self._resumed.is_round)
         self._order = Order.ORDER_ARRIVAL if is_round else request.order
         self._matching: CompiledQuery = (
@@ -104,59 +98,20 @@ class Export:
     def begin(self) -> None:
         """Counts the events; to be called first. Raises Cancelled, EventsMissed, EventsRemoved."""
         if self._resumed:
-            self._start = self._resumed
-            self._matching_left = self._selection.count(self._start.next_position, self._start.end_position)
-            is_all_there = self._start.rows_sent + self._matching_left == self._start.matching_rows
+            start = self._resumed
+            rows_left = self._selection.count(start.next_position, start.end_position)
             # A store that ends before it is an older copy, which gives the same sequences to other events.
-            if not is_all_there or self._store.watermark < self.watermark:
+            if start.rows_sent + rows_left != start.matching_rows or self._store.watermark < self.watermark:
                 raise EventsRemoved
         else:
-            self._start = self._after(self._last) if self._last else self._first_position()
-            self._matching_left = self._start.matching_rows - self._start.rows_sent
-        self._position = self._start
-        limit = self._request.max_rows
-        self._rows_to_send = self._matching_left if limit is None else min(self._matching_left, limit)
-
-    @property
-    def store_id(self) -> str:
-        return self._store.store_id
+            start = self._after(self._last) if self._last else self._first_position()
+            rows_left = start.matching_rows - start.rows_sent
+        self._begin_at(start, rows_left, self._request.max_rows)
 
     @property
     def removed_events(self) -> int:
         """How many events the store had once and has no more: its first."""
         return self._selection.removed_through
-
-    @property
-    def export_id(self) -> str:
-        return self._start.export_id
-
-    @property
-    def exported_at_ns(self) -> int:
-        return self._start.exported_at_ns
-
-    @property
-    def first_row(self) -> int:
-        """How many events came before this stream."""
-        return self._start.rows_sent
-
-    @property
-    def total_rows(self) -> int:
-        """How many events the export has from its start to its end, the limit counted in."""
-        return self._start.rows_sent + self._rows_to_send
-
-    @property
-    def rows_sent(self) -> int:
-        """How many events have been handed out, from the export's start."""
-        return self._position.rows_sent
-
-    @property
-    def rows_remaining(self) -> int:
-        """How many matching events have not been handed out."""
-        return self._start.rows_sent + self._matching_left - self._position.rows_sent
-
-    def resume_token(self) -> str:
-        """A token for the place after the last batch handed out."""
-        return self._tokens.make(self._position, now_s=int(time.time()))
 
     @property
     def end(self) -> ExportPosition:
@@ -171,7 +126,7 @@ class Export:
             names,
             self._start.next_position,
             self._start.end_position,
-            self._matching_left,
+            self._rows_left,
             wanted,
             WindowSize(self._share_bytes),
         )

@@ -59,7 +59,7 @@ class GroupsPosition:
 
 
 _FORMATS = (ExportPosition.FORMAT, GroupsPosition.FORMAT)
-_Position = TypeVar("_Position", ExportPosition, GroupsPosition)
+Position = TypeVar("Position", ExportPosition, GroupsPosition)
 
 
 class TokenMaker:
@@ -78,8 +78,8 @@ class TokenMaker:
         return base64.urlsafe_b64encode(body + self._mac(body)).rstrip(b"=").decode()
 
     def check(
-        self, token: str, kind: type[_Position], request_digest: str, store_id: str, now_s: int
-    ) -> _Position:
+        self, token: str, kind: type[Position], request_digest: str, store_id: str, now_s: int
+    ) -> Position:
         """The position, of this kind, of a token of ours for this request and store.
 
         Raises InvalidToken if it is not one of ours, or for another request or store, TokenExpired if
