@@ -17,6 +17,19 @@ class InvalidField(ArgusError):
         super().__init__(f"{field}: {self.description}")
 
 
+class NotAuthenticated(ArgusError):
+    """Who calls is not known: credentials are missing, wrong or no longer good. `str()` never has them."""
+
+
+class NotPermitted(ArgusError):
+    """The caller's role does not allow this. field: of the request, where it is about one."""
+
+    def __init__(self, description: str, field: str | None = None) -> None:
+        self.field = field
+        self.description = description
+        super().__init__(f"{field}: {description}" if field else description)
+
+
 class InvalidToken(ArgusError):
     """A resume token is not one of ours, or not for this request."""
 

@@ -11,9 +11,10 @@ from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
 from argus_grpc.errors import StoreUnavailable
 from argus_grpc.ingest import Admission
-from argus_grpc.interceptors.access_log import AccessLog
+from argus_grpc.interceptors.calls import Calls, log_call
 from argus_grpc.interceptors.domain_errors import DomainErrors
 from argus_grpc.interceptors.export_slots import ExportSlots
+from argus_grpc.interceptors.identity import Identity
 from argus_grpc.interceptors.later_answers import LaterAnswers
 from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.interceptors.unread_requests import UnreadRequests
@@ -64,14 +65,16 @@ class Server:
         self._stalls = StallGuard(config.stall_timeout_s)
         self._grpc = grpc.server(
             self._threads,
-            # First to last is outermost to innermost. The log stands around all work, so that it sees how
-            # every call ended and has made the request id that errors carry; errors stand around what
-            # raises them; only an export that has a slot can stall; what changes the kind of
+            # First to last is outermost to innermost. What begins a call stands around all work, so that it
+            # sees how every call ended and has made the request id that errors carry; errors stand around
+            # what raises them; who calls is known before anything is spent on the call; only an export that
+            # has a slot can stall; what changes the kind of
             # a method's request stands next to it, and of its answer next to gRPC.
             interceptors=[
                 LaterAnswers(),
-                AccessLog(),
+                Calls([log_call]),
                 DomainErrors(),
+                Identity(),
                 ExportSlots(config.max_exports),
                 self._stalls,
                 UnreadRequests(),

@@ -33,6 +33,16 @@ def _bad_field(error: errors.ArgusError) -> list[Message]:
     return [BadRequest(field_violations=[violation])]
 
 
+def _not_permitted(error: errors.ArgusError) -> list[Message]:
+    assert isinstance(error, errors.NotPermitted)
+    if error.field is None:
+        return []
+    violation = BadRequest.FieldViolation(
+        field=error.field, description=error.description, reason="NOT_PERMITTED"
+    )
+    return [BadRequest(field_violations=[violation])]
+
+
 def _bad_token(error: errors.ArgusError) -> list[Message]:
     violation = BadRequest.FieldViolation(
         field="resume_token", description=str(error), reason="INVALID_TOKEN"
@@ -64,6 +74,8 @@ _Row = tuple["Code.ValueType", str, Callable[[errors.ArgusError], list[Message]]
 
 _TABLE: Mapping[type[errors.ArgusError], _Row] = {
     errors.InvalidField: (Code.INVALID_ARGUMENT, "INVALID_FIELD", _bad_field),
+    errors.NotAuthenticated: (Code.UNAUTHENTICATED, "NOT_AUTHENTICATED", _no_details),
+    errors.NotPermitted: (Code.PERMISSION_DENIED, "NOT_PERMITTED", _not_permitted),
     errors.InvalidToken: (Code.INVALID_ARGUMENT, "INVALID_TOKEN", _bad_token),
     errors.TokenExpired: (
         Code.FAILED_PRECONDITION,
