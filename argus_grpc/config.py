@@ -96,6 +96,10 @@ class Config(BaseSettings):
     token_key: str | None = Field(default=None, min_length=32)
     token_lifetime_s: int = Field(default=24 * 3600, ge=60)
     shutdown_grace_s: float = Field(default=10.0, ge=0)
+    audit_log: Path | None = None
+    metrics_listen: Annotated[str, AfterValidator(_checked_address)] | None = None
+    reflection: bool = True
+    otel: bool = False
 
     @model_validator(mode="after")
     def _closed_by_default(self) -> Self:

@@ -105,5 +105,9 @@ class Cancelled(ArgusError):
         super().__init__("the call was cancelled")
 
 
+class AuditUnavailable(ArgusError):
+    """What would be done could not be recorded, so it is not done."""
+
+
 class StoreUnavailable(ArgusError):
     """The database cannot be opened or is closing."""

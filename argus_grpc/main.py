@@ -123,6 +123,29 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="How long running calls may take to end at a stop. [default: 10]",
 )
 @click.option(
+    "--audit-log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append a line of JSON for every export, ingest and refusal; while that cannot be written, exports"
+    " and ingests are refused. [default: none]",
+)
+@click.option(
+    "--metrics-listen",
+    metavar="HOST:PORT",
+    help="Serve metrics to Prometheus there, over plain HTTP. [default: nowhere]",
+)
+@click.option(
+    "--reflection/--no-reflection",
+    default=None,
+    help="Whether gRPC's reflection tells tools what can be called. [default: reflection]",
+)
+@click.option(
+    "--otel",
+    is_flag=True,
+    default=None,
+    help="Trace every call with OpenTelemetry, which the OTEL_ variables set up.",
+)
+@click.option(
     "--config",
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

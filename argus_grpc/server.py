@@ -4,14 +4,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from argus_grpc.audit import AuditLog
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
 from argus_grpc.errors import StoreUnavailable
 from argus_grpc.ingest import Admission
-from argus_grpc.interceptors.calls import Calls, log_call
+from argus_grpc.interceptors.audited import Audited
+from argus_grpc.interceptors.call import CallInterceptor
+from argus_grpc.interceptors.calls import Calls, OnEnded, log_call
 from argus_grpc.interceptors.domain_errors import DomainErrors
 from argus_grpc.interceptors.export_slots import ExportSlots
 from argus_grpc.interceptors.identity import Identity
@@ -19,6 +22,7 @@ from argus_grpc.interceptors.later_answers import LaterAnswers
 from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.interceptors.unread_requests import UnreadRequests
 from argus_grpc.service import ExportService, IngestService
+from argus_grpc.serving import ServingStatus
 from argus_grpc.store import CommitTiming, DuckDbStore, RetentionLimits
 from argus_grpc.tokens import TokenMaker
 from argus_grpc.v1 import export_pb2, export_pb2_grpc, ingest_pb2, ingest_pb2_grpc
@@ -42,6 +46,7 @@ class Server:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._audit = AuditLog(config.audit_log) if config.audit_log else None
         self._store = DuckDbStore(
             None if config.no_persistence else config.db,
             memory_limit_bytes=config.memory_limit,
@@ -59,6 +64,11 @@ class Server:
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
+        on_ended: list[OnEnded] = [log_call]
+        audited: list[CallInterceptor] = []
+        if self._audit:
+            on_ended.append(self._audit.ended)
+            audited.append(Audited(self._audit))
         self._threads = ThreadPoolExecutor(
             config.max_exports + config.max_ingests + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
         )
@@ -69,12 +79,14 @@ class Server:
             # sees how every call ended and has made the request id that errors carry; errors stand around
             # what raises them; who calls is known before anything is spent on the call; only an export that
             # has a slot can stall; what changes the kind of
-            # a method's request stands next to it, and of its answer next to gRPC.
+            # a method's request stands next to it, and of its answer next to gRPC. What could not be recorded
+            # waits for no turn.
             interceptors=[
                 LaterAnswers(),
-                Calls([log_call]),
+                Calls(on_ended),
                 DomainErrors(),
                 Identity(),
+                *audited,
                 ExportSlots(config.max_exports),
                 self._stalls,
                 UnreadRequests(),
@@ -98,9 +110,10 @@ class Server:
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store, admission), self._grpc)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection(
-            (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
-        )
+        if config.reflection:
+            reflection.enable_server_reflection(
+                (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+            )
 
         host = config.listen.rpartition(":")[0]
         try:
@@ -108,11 +121,12 @@ class Server:
         except RuntimeError as error:
             self._stalls.close()
             self._store.close()
+            if self._audit:
+                self._audit.close()
             raise StoreUnavailable(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
         self._grpc.start()
-        for service in ("", *_SERVICES):
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._serving = ServingStatus(self._health, dict.fromkeys(_SERVICES, self._is_serving))
 
     def __enter__(self) -> Self:
         return self
@@ -128,5 +142,11 @@ class Server:
         self._store.stop_waiting()
         has_stopped.wait()
         self._threads.shutdown()
+        self._serving.close()
         self._stalls.close()
         self._store.close()
+        if self._audit:
+            self._audit.close()
+
+    def _is_serving(self) -> bool:
+        return self._store.is_available and not (self._audit and self._audit.is_failing)

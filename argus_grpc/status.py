@@ -97,8 +97,15 @@ _TABLE: Mapping[type[errors.ArgusError], _Row] = {
     errors.TooLarge: (Code.RESOURCE_EXHAUSTED, "TOO_LARGE", _quota),
     errors.SumOverflow: (Code.OUT_OF_RANGE, "SUM_OVERFLOW", _bad_field),
     errors.Cancelled: (Code.CANCELLED, "CANCELLED", _no_details),
+    errors.AuditUnavailable: (Code.UNAVAILABLE, "AUDIT_UNAVAILABLE", _no_details),
     errors.StoreUnavailable: (Code.UNAVAILABLE, "STORE_UNAVAILABLE", _no_details),
 }
+
+
+def reason_of(error: Exception) -> str:
+    """The ErrorInfo reason that the caller is told."""
+    row = _TABLE.get(type(error)) if isinstance(error, errors.ArgusError) else None
+    return row[1] if row else "INTERNAL"
 
 
 def status_of(error: Exception, request_id: str) -> Status:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
 
@@ -68,8 +68,12 @@ class CallInterceptor(grpc.ServerInterceptor):
         if stream_behavior := handler.unary_stream:
 
             def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-                with self.around(method, context):
-                    yield from self.along(stream_behavior(request, context), method, context)
+                # Closed here, since an error that is kept would keep what it went through open.
+                with (
+                    self.around(method, context),
+                    closing(cast(Any, stream_behavior(request, context))) as messages,
+                ):
+                    yield from self.along(messages, method, context)
 
             return grpc.unary_stream_rpc_method_handler(stream, **serializers)
 

@@ -123,6 +123,11 @@ class DuckDbStore:
         """The events with sequences from 1 to this one are gone; 0: none is."""
         return self._removals.through
 
+    @property
+    def is_available(self) -> bool:
+        """Whether events can be read and stored."""
+        return self._database.is_available()
+
     def wait_for_commit(self, after: int, timeout_s: float, is_over: Callable[[], bool]) -> None:
         """Returns once an event with a greater sequence is committed, is_over() holds, or the time is up.
 
