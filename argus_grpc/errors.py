@@ -105,6 +105,10 @@ class Cancelled(ArgusError):
         super().__init__("the call was cancelled")
 
 
+class CannotListen(ArgusError):
+    """An address cannot be had. Nobody is told but who starts the server."""
+
+
 class AuditUnavailable(ArgusError):
     """What would be done could not be recorded, so it is not done."""
 

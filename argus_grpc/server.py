@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from argus_grpc.audit import AuditLog
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
-from argus_grpc.errors import StoreUnavailable
+from argus_grpc.errors import ArgusError, StoreUnavailable
 from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.audited import Audited
 from argus_grpc.interceptors.call import CallInterceptor
@@ -19,9 +19,12 @@ from argus_grpc.interceptors.domain_errors import DomainErrors
 from argus_grpc.interceptors.export_slots import ExportSlots
 from argus_grpc.interceptors.identity import Identity
 from argus_grpc.interceptors.later_answers import LaterAnswers
+from argus_grpc.interceptors.metered import Metered
 from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.interceptors.unread_requests import UnreadRequests
 from argus_grpc.service import ExportService, IngestService
+from argus_grpc.metrics import Metrics
+from argus_grpc.metrics_server import MetricsServer
 from argus_grpc.serving import ServingStatus
 from argus_grpc.store import CommitTiming, DuckDbStore, RetentionLimits
 from argus_grpc.tokens import TokenMaker
@@ -47,6 +50,7 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._audit = AuditLog(config.audit_log) if config.audit_log else None
+        metrics = Metrics()
         self._store = DuckDbStore(
             None if config.no_persistence else config.db,
             memory_limit_bytes=config.memory_limit,
@@ -58,17 +62,25 @@ class Server:
                 max_age_s=config.retention.total_seconds() if config.retention else None,
                 max_bytes=config.max_database_bytes,
             ),
+            on_commit_took=metrics.committed,
         )
         key = config.token_key.encode() if config.token_key else self._store.random_bytes("resume_token_key")
         tokens = TokenMaker(key, config.token_lifetime_s)
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
-        on_ended: list[OnEnded] = [log_call]
+        on_ended: list[OnEnded] = [log_call, metrics.ended]
         audited: list[CallInterceptor] = []
+        metrics.watch_store(self._store)
         if self._audit:
             on_ended.append(self._audit.ended)
             audited.append(Audited(self._audit))
+            metrics.watch(
+                "argus_audit_waiting_records", "Records not written yet.", lambda: self._audit.waiting
+            )
+            metrics.watch(
+                "argus_audit_available", "1 if it can be written, else 0.", lambda: not self._audit.is_failing
+            )
         self._threads = ThreadPoolExecutor(
             config.max_exports + config.max_ingests + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
         )
@@ -80,7 +92,7 @@ class Server:
             # what raises them; who calls is known before anything is spent on the call; only an export that
             # has a slot can stall; what changes the kind of
             # a method's request stands next to it, and of its answer next to gRPC. What could not be recorded
-            # waits for no turn.
+            # waits for no turn, and what waits is not counted as running.
             interceptors=[
                 LaterAnswers(),
                 Calls(on_ended),
@@ -88,6 +100,7 @@ class Server:
                 Identity(),
                 *audited,
                 ExportSlots(config.max_exports),
+                Metered(metrics),
                 self._stalls,
                 UnreadRequests(),
             ],
@@ -125,6 +138,9 @@ class Server:
                 self._audit.close()
             raise StoreUnavailable(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
+        self._metrics_server = (
+            MetricsServer(config.metrics_listen, metrics.registry) if config.metrics_listen else None
+        )
         self._grpc.start()
         self._serving = ServingStatus(self._health, dict.fromkeys(_SERVICES, self._is_serving))
 
@@ -143,6 +159,8 @@ class Server:
         has_stopped.wait()
         self._threads.shutdown()
         self._serving.close()
+        if self._metrics_server:
+            self._metrics_server.close()
         self._stalls.close()
         self._store.close()
         if self._audit:
