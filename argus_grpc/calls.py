@@ -2,9 +2,13 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from argus_grpc.access import ANONYMOUS, UNRESTRICTED, Principal, Role
 from argus_grpc.v1.query_pb2 import EventQuery
+
+Caller: TypeAlias = tuple[str, str]
+"""Who calls, for what is shared among callers: a principal's kind and name, whatever its role is now."""
 
 
 @dataclass
@@ -28,6 +32,10 @@ class Call:
     ingest: "IngestFacts | None" = None
     error: Exception | None = None
     """What ended it, as it was raised."""
+
+    @property
+    def caller(self) -> Caller:
+        return self.principal.kind, self.principal.name
 
 
 @dataclass
@@ -64,6 +72,12 @@ _current: ContextVar[Call] = ContextVar("call")
 def current_call() -> Call:
     """The call in whose thread, or context, this runs. Raises LookupError outside of one."""
     return _current.get()
+
+
+def current_caller() -> Caller:
+    """Who makes the call in whose thread, or context, this runs; outside of one, the anonymous caller."""
+    call = _current.get(None)
+    return call.caller if call else (ANONYMOUS.kind, ANONYMOUS.name)
 
 
 def begin(call: Call) -> None:

@@ -84,6 +84,8 @@ class Config(BaseSettings):
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:50051"
     insecure: bool = False
     max_exports: int = Field(default=128, ge=1, le=10_000)
+    queue_timeout_s: float = Field(default=30.0, ge=0, le=3600)
+    max_queued: int = Field(default=64, ge=0, le=10_000)
     export_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
     max_ingests: int = Field(default=1024, ge=1, le=10_000)
     ingest_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)

@@ -66,6 +66,15 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 )
 @click.option("--max-exports", type=int, metavar="N", help="How many exports may run at once. [default: 128]")
 @click.option(
+    "--queue-timeout-s",
+    type=float,
+    metavar="SECONDS",
+    help="How long one beyond that waits for its turn, before it is refused for the time being. [default: 30]",
+)
+@click.option(
+    "--max-queued", type=int, metavar="N", help="How many may wait so at once. [default: 64]"
+)
+@click.option(
     "--export-memory",
     metavar="SIZE",
     help="What running exports share for events on their way, beside DuckDB's own. [default: 64MiB]",

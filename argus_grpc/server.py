@@ -1,5 +1,6 @@
 """The gRPC server: the services, what stands around them, and its life."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
@@ -13,11 +14,13 @@ from argus_grpc.errors import StoreUnavailable
 from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.calls import Calls, log_call
 from argus_grpc.interceptors.domain_errors import DomainErrors
-from argus_grpc.interceptors.export_slots import ExportSlots
+from argus_grpc.interceptors.export_queue import ExportQueue
 from argus_grpc.interceptors.identity import Identity
 from argus_grpc.interceptors.later_answers import LaterAnswers
+from argus_grpc.interceptors.request_rate import RequestRate
 from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.interceptors.unread_requests import UnreadRequests
+from argus_grpc.limits import Accounts
 from argus_grpc.service import ExportService, IngestService
 from argus_grpc.store import CommitTiming, DuckDbStore, RetentionLimits
 from argus_grpc.tokens import TokenMaker
@@ -28,7 +31,7 @@ _SERVICES = (
     ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
 )
 
-# Threads beyond those that exports and ingests can take, for the other calls: health, plans, refusals.
+# Threads beyond those that exports, running and waiting, and ingests can take, for the other calls: health, plans, refusals.
 _THREADS_FOR_OTHER_CALLS = 16
 
 _MAX_PENDING_S = 600
@@ -59,23 +62,25 @@ class Server:
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
-        self._threads = ThreadPoolExecutor(
-            config.max_exports + config.max_ingests + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
-        )
+        accounts = Accounts(time.monotonic)
+        self._queue = ExportQueue(config.max_exports, config.max_queued, config.queue_timeout_s, accounts)
+        threads = config.max_exports + config.max_queued + config.max_ingests + _THREADS_FOR_OTHER_CALLS
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self._stalls = StallGuard(config.stall_timeout_s)
         self._grpc = grpc.server(
             self._threads,
             # First to last is outermost to innermost. What begins a call stands around all work, so that it
             # sees how every call ended and has made the request id that errors carry; errors stand around
-            # what raises them; who calls is known before anything is spent on the call; only an export that
-            # has a slot can stall; what changes the kind of
-            # a method's request stands next to it, and of its answer next to gRPC.
+            # what raises them; who calls is known before anything is spent on the call, and
+            # how much is asked for is looked at next; only an export that has a slot can stall; what changes
+            # the kind of a method's request stands next to it, and of its answer next to gRPC.
             interceptors=[
                 LaterAnswers(),
                 Calls([log_call]),
                 DomainErrors(),
                 Identity(),
-                ExportSlots(config.max_exports),
+                RequestRate(accounts),
+                self._queue,
                 self._stalls,
                 UnreadRequests(),
             ],
@@ -85,6 +90,9 @@ class Server:
                 # Clients ping once a minute to notice a dead connection, also while a stream is quiet.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # More than there are threads for wait at their client: thousands on one connection would
+                # otherwise stand before the one of another.
+                ("grpc.max_concurrent_streams", threads),
                 # Calls that wait to be taken up, unread. Beyond the defaults, 1,000 calls and 30 seconds,
                 # gRPC ends some with CANCELLED, which nobody sends again; refusals of ours say when to.
                 ("grpc.server.max_pending_requests", 10_000),
@@ -93,7 +101,7 @@ class Server:
             ],
         )
         export_pb2_grpc.add_ExportServiceServicer_to_server(
-            ExportService(self._store, tokens, budget), self._grpc
+            ExportService(self._store, tokens, budget, accounts), self._grpc
         )
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store, admission), self._grpc)
         self._health = health.HealthServicer()
@@ -125,6 +133,7 @@ class Server:
         that wait for new events end at once."""
         self._health.enter_graceful_shutdown()
         has_stopped = self._grpc.stop(self._config.shutdown_grace_s)
+        self._queue.close()
         self._store.stop_waiting()
         has_stopped.wait()
         self._threads.shutdown()
