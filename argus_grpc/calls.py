@@ -5,14 +5,10 @@ import struct
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from argus_grpc.access import ANONYMOUS, UNRESTRICTED, Principal, Role
 from argus_grpc.v1.aggregate_pb2 import Aggregation
 from argus_grpc.v1.query_pb2 import EventQuery
-
-Caller: TypeAlias = tuple[str, str]
-"""Who calls, for what is shared among callers: a principal's kind and name, whatever its role is now."""
 
 
 @dataclass
@@ -38,10 +34,6 @@ class Call:
     ingest: "IngestFacts | None" = None
     error: Exception | None = None
     """What ended it, as it was raised."""
-
-    @property
-    def caller(self) -> Caller:
-        return self.principal.kind, self.principal.name
 
 
 @dataclass
@@ -106,10 +98,10 @@ def current_call() -> Call:
     return _current.get()
 
 
-def current_caller() -> Caller:
-    """Who makes the call in whose thread, or context, this runs; outside of one, the anonymous caller."""
+def current_principal() -> Principal:
+    """Who makes the call in whose thread, or context, this runs; outside of one, nobody in particular."""
     call = _current.get(None)
-    return call.caller if call else (ANONYMOUS.kind, ANONYMOUS.name)
+    return call.principal if call else ANONYMOUS
 
 
 def begin(call: Call) -> None:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from argus_grpc.calls import Caller, current_caller
+from argus_grpc.access import Principal
+from argus_grpc.calls import current_principal
 from argus_grpc.turns import Turns
 
 _P = ParamSpec("_P")
@@ -28,7 +29,7 @@ class Outcome(enum.Enum):
 class Place:
     """A caller's place: in the queue, then in a slot, until it leaves."""
 
-    def __init__(self, slots: "FairSlots", caller: Caller) -> None:
+    def __init__(self, slots: "FairSlots", caller: Principal) -> None:
         self._slots = slots
         self.caller = caller
         self.outcome: Outcome | None = None
@@ -65,7 +66,7 @@ class FairSlots:
     def __init__(self, slots: int, max_waiting: int | None = None) -> None:
         self._free = slots
         self._max_waiting = max_waiting
-        self._waiting: Turns[Caller, Place] = Turns()
+        self._waiting: Turns[Principal, Place] = Turns()
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -74,7 +75,7 @@ class FairSlots:
         """How many wait."""
         return len(self._waiting)
 
-    def enter(self, caller: Caller) -> Place:
+    def enter(self, caller: Principal) -> Place:
         """A place, which may be settled already. Whoever enters leaves."""
         place = Place(self, caller)
         with self._lock:
@@ -90,7 +91,7 @@ class FairSlots:
         return place
 
     @contextmanager
-    def turn(self, caller: Caller) -> Iterator[None]:
+    def turn(self, caller: Principal) -> Iterator[None]:
         """Waits for a slot, however long, and holds it."""
         place = self.enter(caller)
         try:
@@ -140,8 +141,8 @@ class FairThreads(Executor):
     def __init__(self, threads: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._most_of_one = max(1, threads - 1)
-        self._waiting: Turns[Caller, Callable[[], None]] = Turns()
-        self._running: Counter[Caller] = Counter()
+        self._waiting: Turns[Principal, Callable[[], None]] = Turns()
+        self._running: Counter[Principal] = Counter()
         self._lock = threading.Lock()
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> "Future[_T]":
@@ -156,7 +157,7 @@ class FairThreads(Executor):
                 future.set_exception(error)
 
         with self._lock:
-            self._waiting.add(current_caller(), work)
+            self._waiting.add(current_principal(), work)
         # One thread more looks whose turn it is then.
         self._pool.submit(self._work)
         return future
@@ -174,14 +175,14 @@ class FairThreads(Executor):
                 del found, work
                 self._ended(caller)
 
-    def _next(self) -> tuple[Caller, Callable[[], None]] | None:
+    def _next(self) -> tuple[Principal, Callable[[], None]] | None:
         with self._lock:
             found = self._waiting.next(lambda caller: self._running[caller] < self._most_of_one)
             if found:
                 self._running[found[0]] += 1
             return found
 
-    def _ended(self, caller: Caller) -> None:
+    def _ended(self, caller: Principal) -> None:
         with self._lock:
             self._running[caller] -= 1
             if not self._running[caller]:

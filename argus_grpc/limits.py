@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from argus_grpc.access import RoleLimits
-from argus_grpc.calls import Call, Caller
+from argus_grpc.access import Principal, RoleLimits
+from argus_grpc.calls import Call
 from argus_grpc.errors import LimitReached, TooLarge
 
 # Enough for a page that asks for all its parts at once.
@@ -90,7 +90,7 @@ class Accounts:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._accounts: dict[Caller, _Account] = {}
+        self._accounts: dict[Principal, _Account] = {}
         self._look_through_at = _LEAST_CALLERS_LOOKED_THROUGH
 
     def __len__(self) -> int:
@@ -139,10 +139,10 @@ class Accounts:
             allowance.close()
 
     def _account(self, call: Call) -> _Account:
-        account = self._accounts.get(call.caller)
+        account = self._accounts.get(call.principal)
         if account is None:
             self._forget_idle()
-            account = self._accounts[call.caller] = _Account()
+            account = self._accounts[call.principal] = _Account()
         account.limits = call.role.limits
         return account
 
@@ -185,8 +185,8 @@ class RowAllowance:
             self._reserved += rows
 
     def send(self, rows: int) -> None:
-        """Counts rows, before they are sent. Those that were not reserved raise LimitReached when none is left
-        of an hour's; the last ones may be more than was left, which the next ones wait for."""
+        """Counts rows, before they are sent. Those that were not reserved raise LimitReached when none of an
+        hour's is left; the last ones may be more than was left, which the next ones wait for."""
         if self._per_hour is None:
             return
         rate = row_rate(self._per_hour)
@@ -203,7 +203,9 @@ class RowAllowance:
         wanted = self._account.reserved_rows + rows
         if wait_s := self._account.rows.wait_s(rate, wanted, self._clock()):
             # When those that are reserved will have been sent is not known; a whole hour is the most.
-            raise LimitReached("rows_per_hour", self._per_hour, "rows an hour", min(wait_s, wanted / rate.per_s))
+            raise LimitReached(
+                "rows_per_hour", self._per_hour, "rows an hour", min(wait_s, wanted / rate.per_s)
+            )
 
     def close(self) -> None:
         """What was reserved and not sent is free again."""

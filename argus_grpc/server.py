@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from argus_grpc.access.authenticator import Authenticator
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
 from argus_grpc.errors import StoreUnavailable
@@ -31,7 +32,8 @@ _SERVICES = (
     ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
 )
 
-# Threads beyond those that exports, running and waiting, and ingests can take, for the other calls: health, plans, refusals.
+# Threads beyond those that exports, running and waiting, and ingests can take, for the other calls: health,
+# plans, refusals.
 _THREADS_FOR_OTHER_CALLS = 16
 
 _MAX_PENDING_S = 600
@@ -62,6 +64,7 @@ class Server:
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
+        authenticator = Authenticator()
         accounts = Accounts(time.monotonic)
         self._queue = ExportQueue(config.max_exports, config.max_queued, config.queue_timeout_s, accounts)
         threads = config.max_exports + config.max_queued + config.max_ingests + _THREADS_FOR_OTHER_CALLS
@@ -78,7 +81,7 @@ class Server:
                 LaterAnswers(),
                 Calls([log_call]),
                 DomainErrors(),
-                Identity(),
+                Identity(authenticator),
                 RequestRate(accounts),
                 self._queue,
                 self._stalls,

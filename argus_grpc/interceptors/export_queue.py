@@ -45,7 +45,7 @@ class ExportQueue(CallInterceptor):
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:  # noqa: ARG002
         call = current_call()
         with self._accounts.export(call):
-            place = self._slots.enter(call.caller)
+            place = self._slots.enter(call.principal)
             try:
                 if not context.add_callback(place.stop_waiting):
                     raise Cancelled

@@ -32,10 +32,10 @@ class Greedy:
     """Some processes of one caller."""
 
     def __init__(self, address: str, exports: int, stack: ExitStack) -> None:
-        each = [exports // _GREEDY_PROCESSES + (n < exports % _GREEDY_PROCESSES) for n in range(_GREEDY_PROCESSES)]
-        self._processes = [
-            stack.enter_context(_process(address, count)) for count in each if count
+        each = [
+            exports // _GREEDY_PROCESSES + (n < exports % _GREEDY_PROCESSES) for n in range(_GREEDY_PROCESSES)
         ]
+        self._processes = [stack.enter_context(_process(address, count)) for count in each if count]
 
     def say(self, line: str) -> list[str]:
         """The answer of each process."""
@@ -87,7 +87,9 @@ def _take(client: ExportClient, wanted: Selected, figures: Figures) -> None:
 @click.command()
 @click.option("--rows", default=5_000_000, show_default=True, help="Events in the store.")
 @click.option("--exports", default=50, show_default=True, help="Exports of the greedy caller at once.")
-@click.option("--small", default=[100, 10_000], show_default=True, multiple=True, help="Events of a small export.")
+@click.option(
+    "--small", default=[100, 10_000], show_default=True, multiple=True, help="Events of a small export."
+)
 @click.option("--rounds", default=4, show_default=True, help="Turns of each company.")
 @click.option("--tries", default=12, show_default=True, help="Small exports a turn, of each size.")
 def main(rows: int, exports: int, small: tuple[int, ...], rounds: int, tries: int) -> None:
@@ -114,7 +116,10 @@ def main(rows: int, exports: int, small: tuple[int, ...], rounds: int, tries: in
                 elapsed_s = time.perf_counter() - began_s
                 cores = (sum(process.cpu_times()[:2]) - cpu_s) / elapsed_s
                 messages = sum(map(int, greedy.say("stop"))) if how else 0
-                click.echo(f"{mode:>20}: server {cores:.2f} cores, greedy {messages / elapsed_s:,.0f} messages/s", err=True)
+                click.echo(
+                    f"{mode:>20}: server {cores:.2f} cores, greedy {messages / elapsed_s:,.0f} messages/s",
+                    err=True,
+                )
     for size in small:
         _report(size, {mode: found[mode][size] for mode in _MODES})
 

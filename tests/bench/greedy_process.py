@@ -8,7 +8,6 @@ have had a batch; `stop`, answered with the number of messages that came. It end
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import grpc
 
@@ -56,9 +55,9 @@ class _Greedy:
                     self._is_over.wait(_PAUSE_S)
 
     def _take(self, channel: grpc.Channel, place: int) -> None:
-        call = channel.unary_stream(_METHOD)(_REQUEST, metadata=self._metadata)
-        messages: Iterator[bytes] = iter(call)
-        for _ in messages:
+        stream: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_METHOD)
+        call = stream(_REQUEST, metadata=self._metadata)
+        for _ in call:
             self._messages[place] += 1
             if self._is_over.wait(self._interval_s) if self._interval_s else self._is_over.is_set():
                 call.cancel()
