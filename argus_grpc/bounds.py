@@ -1,11 +1,14 @@
 """What bounds an export's memory: windows of a size that fits, batches that fit a message."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
 
+from argus_grpc.access import Principal
+from argus_grpc.calls import current_principal
 from argus_grpc.ordering import OrderedWindow
 
 # A window is sorted and held as a whole while the next one is read, so these, and its share of the
@@ -27,26 +30,32 @@ _EVENT_BYTES = 16
 
 
 class MemoryBudget:
-    """The bytes that all running exports share for their windows, evenly."""
+    """The bytes that all running exports share for their windows: each caller that has any evenly, and each
+    export of a caller's its part evenly."""
 
     def __init__(self, total_bytes: int) -> None:
         self._total_bytes = total_bytes
         self._lock = threading.Lock()
-        self._sharers = 0
+        self._sharers: Counter[Principal] = Counter()
 
     @contextmanager
     def share(self) -> Iterator[Callable[[], int]]:
-        """A share, as long as it is held; calling it says how many bytes it is at the moment."""
+        """A share of the current call's, as long as it is held; calling it says how many bytes it is at the
+        moment."""
+        caller = current_principal()
         with self._lock:
-            self._sharers += 1
+            self._sharers[caller] += 1
         try:
-            yield self._share_bytes
+            yield lambda: self._share_bytes(caller)
         finally:
             with self._lock:
-                self._sharers -= 1
+                self._sharers[caller] -= 1
+                if not self._sharers[caller]:
+                    del self._sharers[caller]
 
-    def _share_bytes(self) -> int:
-        return self._total_bytes // max(self._sharers, 1)
+    def _share_bytes(self, caller: Principal) -> int:
+        with self._lock:
+            return self._total_bytes // max(len(self._sharers), 1) // max(self._sharers[caller], 1)
 
 
 class WindowSize:

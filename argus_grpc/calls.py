@@ -100,6 +100,12 @@ def current_call() -> Call:
     return _current.get()
 
 
+def current_principal() -> Principal:
+    """Who makes the call in whose thread, or context, this runs; outside of one, nobody in particular."""
+    call = _current.get(None)
+    return call.principal if call else ANONYMOUS
+
+
 def begin(call: Call) -> None:
     """To be called once, where the call begins: gRPC runs each with context variables of its own."""
     _current.set(call)

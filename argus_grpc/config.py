@@ -82,8 +82,19 @@ class Config(BaseSettings):
     retention: Annotated[timedelta, BeforeValidator(parse_duration)] | None = None
     max_database_bytes: ByteSize | None = Field(default=None, ge=256 * MIB)
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:50051"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    tokens: Path | None = None
+    jwt_jwks: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_name_claim: str = "sub"
+    jwt_role_claim: str = "role"
     insecure: bool = False
     max_exports: int = Field(default=128, ge=1, le=10_000)
+    queue_timeout_s: float = Field(default=30.0, ge=0, le=3600)
+    max_queued: int = Field(default=64, ge=0, le=10_000)
     export_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
     max_ingests: int = Field(default=1024, ge=1, le=10_000)
     ingest_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)

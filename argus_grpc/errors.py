@@ -68,7 +68,13 @@ class LimitReached(Exhausted):
     """A limit of the service is reached."""
 
     def __init__(self, limit: str, value: int, of_what: str, retry_after_s: float) -> None:
-        super().__init__(limit, f"the limit of {value} {of_what} is reached; try again later", retry_after_s)
+        super().__init__(
+            limit, f"the limit of {value} {of_what} is reached; {_when(retry_after_s)}", retry_after_s
+        )
+
+
+def _when(retry_after_s: float) -> str:
+    return f"try again in {max(retry_after_s, 0.1):,.1f} s"
 
 
 class StoreFull(Exhausted):

@@ -42,10 +42,21 @@ class WatchedStore(Protocol):
     def wal_bytes(self) -> int: ...
 
 
+class WatchedLog(Protocol):
+    """What is told of the audit log."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def is_failing(self) -> bool: ...
+
+
 class Metrics:
     """Counts, in a registry of its own. Safe for use by many threads."""
 
     def __init__(self) -> None:
+        # Half as many series; rates do not need to know when a counter began.
+        prometheus.disable_created_metrics()
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
         build = prometheus.Info("argus_build", "The program.", registry=self.registry)
@@ -109,7 +120,14 @@ class Metrics:
     def watch_store(self, store: WatchedStore) -> None:
         self.registry.register(_Store(store))
 
-    def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
+    def watch_queue(self, waiting: Callable[[], int]) -> None:
+        self._watch("argus_exports_waiting", "Exports that wait for their turn.", waiting)
+
+    def watch_audit(self, log: WatchedLog) -> None:
+        self._watch("argus_audit_waiting_records", "Records not written yet.", lambda: log.waiting)
+        self._watch("argus_audit_available", "1 if it can be written, else 0.", lambda: not log.is_failing)
+
+    def _watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
         """A gauge that is asked for at each scrape."""
         prometheus.Gauge(name, help_, registry=self.registry).set_function(value)
 

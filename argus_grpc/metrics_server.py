@@ -7,7 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from argus_grpc.config import split_address
 from argus_grpc.errors import CannotListen
 
 _TIMEOUT_S = 10.0
@@ -19,9 +18,7 @@ class MetricsServer:
     Raises CannotListen.
     """
 
-    def __init__(self, listen: str, registry: CollectorRegistry) -> None:
-        host, port = split_address(listen)
-
+    def __init__(self, host: str, port: int, registry: CollectorRegistry) -> None:
         class Handler(_Handler):
             served = registry
 
@@ -38,8 +35,11 @@ class MetricsServer:
         try:
             self._server = Server((host, port), Handler)
         except OSError as error:
-            raise CannotListen(f"metrics cannot be served on {listen}: {error.strerror}") from error
-        self.address = f"{listen.rpartition(':')[0]}:{self._server.server_address[1]}"
+            raise CannotListen(
+                f"metrics cannot be served on {host}, port {port}: {error.strerror}"
+            ) from error
+        shown_host = f"[{host}]" if ":" in host else host
+        self.address = f"{shown_host}:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
 

@@ -62,6 +62,11 @@ class Resumable(Generic[Position]):
         return self._start.rows_sent + self._rows_to_send
 
     @property
+    def rows_to_send(self) -> int:
+        """How many rows this stream has, the limit counted in."""
+        return self._rows_to_send
+
+    @property
     def rows_sent(self) -> int:
         """How many rows have been handed out, from the export's start."""
         return self._position.rows_sent

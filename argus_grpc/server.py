@@ -1,5 +1,6 @@
 """The gRPC server: the services, what stands around them, and its life."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
@@ -7,24 +8,22 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from argus_grpc.audit import AuditLog
+from argus_grpc.access.authenticator import Authenticator
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
-from argus_grpc.errors import ArgusError, StoreUnavailable
+from argus_grpc.errors import CannotListen
 from argus_grpc.ingest import Admission
-from argus_grpc.interceptors.audited import Audited
-from argus_grpc.interceptors.call import CallInterceptor
-from argus_grpc.interceptors.calls import Calls, OnEnded, log_call
+from argus_grpc.interceptors.calls import Calls
 from argus_grpc.interceptors.domain_errors import DomainErrors
-from argus_grpc.interceptors.export_slots import ExportSlots
+from argus_grpc.interceptors.export_queue import ExportQueue
 from argus_grpc.interceptors.identity import Identity
 from argus_grpc.interceptors.later_answers import LaterAnswers
-from argus_grpc.interceptors.metered import Metered
+from argus_grpc.interceptors.request_rate import RequestRate
 from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.interceptors.unread_requests import UnreadRequests
+from argus_grpc.limits import Accounts
+from argus_grpc.observers import Observers
 from argus_grpc.service import ExportService, IngestService
-from argus_grpc.metrics import Metrics
-from argus_grpc.metrics_server import MetricsServer
 from argus_grpc.serving import ServingStatus
 from argus_grpc.store import CommitTiming, DuckDbStore, RetentionLimits
 from argus_grpc.tokens import TokenMaker
@@ -35,7 +34,8 @@ _SERVICES = (
     ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
 )
 
-# Threads beyond those that exports and ingests can take, for the other calls: health, plans, refusals.
+# Threads beyond those that exports, running and waiting, and ingests can take, for the other calls: health,
+# plans, refusals.
 _THREADS_FOR_OTHER_CALLS = 16
 
 _MAX_PENDING_S = 600
@@ -44,13 +44,13 @@ _MAX_PENDING_S = 600
 class Server:
     """A running server. Close it, or use `with`; that ends running calls after the grace time.
 
-    Raises StoreUnavailable if the database cannot be opened or the address cannot be had.
+    Raises StoreUnavailable if the database cannot be opened, AuditUnavailable if the audit log cannot, and
+    CannotListen if an address cannot be had.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._audit = AuditLog(config.audit_log) if config.audit_log else None
-        metrics = Metrics()
+        self._observers = Observers(config)
         self._store = DuckDbStore(
             None if config.no_persistence else config.db,
             memory_limit_bytes=config.memory_limit,
@@ -62,45 +62,35 @@ class Server:
                 max_age_s=config.retention.total_seconds() if config.retention else None,
                 max_bytes=config.max_database_bytes,
             ),
-            on_commit_took=metrics.committed,
+            on_commit_took=self._observers.committed,
         )
         key = config.token_key.encode() if config.token_key else self._store.random_bytes("resume_token_key")
         tokens = TokenMaker(key, config.token_lifetime_s)
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
-        on_ended: list[OnEnded] = [log_call, metrics.ended]
-        audited: list[CallInterceptor] = []
-        metrics.watch_store(self._store)
-        if self._audit:
-            on_ended.append(self._audit.ended)
-            audited.append(Audited(self._audit))
-            metrics.watch(
-                "argus_audit_waiting_records", "Records not written yet.", lambda: self._audit.waiting
-            )
-            metrics.watch(
-                "argus_audit_available", "1 if it can be written, else 0.", lambda: not self._audit.is_failing
-            )
-        self._threads = ThreadPoolExecutor(
-            config.max_exports + config.max_ingests + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
-        )
+        authenticator = Authenticator()
+        accounts = Accounts(time.monotonic)
+        self._queue = ExportQueue(config.max_exports, config.max_queued, config.queue_timeout_s, accounts)
+        threads = config.max_exports + config.max_queued + config.max_ingests + _THREADS_FOR_OTHER_CALLS
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self._stalls = StallGuard(config.stall_timeout_s)
         self._grpc = grpc.server(
             self._threads,
             # First to last is outermost to innermost. What begins a call stands around all work, so that it
             # sees how every call ended and has made the request id that errors carry; errors stand around
-            # what raises them; who calls is known before anything is spent on the call; only an export that
-            # has a slot can stall; what changes the kind of
-            # a method's request stands next to it, and of its answer next to gRPC. What could not be recorded
-            # waits for no turn, and what waits is not counted as running.
+            # what raises them; who calls is known before anything is spent on the call, and
+            # how much is asked for is looked at next; only an export that has a slot can stall; what changes
+            # the kind of a method's request stands next to it, and of its answer next to gRPC.
             interceptors=[
                 LaterAnswers(),
-                Calls(on_ended),
+                Calls(self._observers.on_ended),
                 DomainErrors(),
-                Identity(),
-                *audited,
-                ExportSlots(config.max_exports),
-                Metered(metrics),
+                Identity(authenticator),
+                *self._observers.of_known_callers,
+                RequestRate(accounts),
+                self._queue,
+                *self._observers.of_running_exports,
                 self._stalls,
                 UnreadRequests(),
             ],
@@ -110,6 +100,9 @@ class Server:
                 # Clients ping once a minute to notice a dead connection, also while a stream is quiet.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # More than there are threads for wait at their client: thousands on one connection would
+                # otherwise stand before the one of another.
+                ("grpc.max_concurrent_streams", threads),
                 # Calls that wait to be taken up, unread. Beyond the defaults, 1,000 calls and 30 seconds,
                 # gRPC ends some with CANCELLED, which nobody sends again; refusals of ours say when to.
                 ("grpc.server.max_pending_requests", 10_000),
@@ -118,7 +111,7 @@ class Server:
             ],
         )
         export_pb2_grpc.add_ExportServiceServicer_to_server(
-            ExportService(self._store, tokens, budget), self._grpc
+            ExportService(self._store, tokens, budget, accounts), self._grpc
         )
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store, admission), self._grpc)
         self._health = health.HealthServicer()
@@ -131,16 +124,16 @@ class Server:
         host = config.listen.rpartition(":")[0]
         try:
             port = self._grpc.add_insecure_port(config.listen)
-        except RuntimeError as error:
+            self._observers.begin(self._store, lambda: self._queue.waiting)
+        except (RuntimeError, CannotListen) as error:
             self._stalls.close()
             self._store.close()
-            if self._audit:
-                self._audit.close()
-            raise StoreUnavailable(f"cannot listen on {config.listen}; is another server there?") from error
+            self._observers.close()
+            if isinstance(error, CannotListen):
+                raise
+            raise CannotListen(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
-        self._metrics_server = (
-            MetricsServer(config.metrics_listen, metrics.registry) if config.metrics_listen else None
-        )
+        self.metrics_address = self._observers.metrics_address
         self._grpc.start()
         self._serving = ServingStatus(self._health, dict.fromkeys(_SERVICES, self._is_serving))
 
@@ -155,16 +148,14 @@ class Server:
         that wait for new events end at once."""
         self._health.enter_graceful_shutdown()
         has_stopped = self._grpc.stop(self._config.shutdown_grace_s)
+        self._queue.close()
         self._store.stop_waiting()
         has_stopped.wait()
         self._threads.shutdown()
         self._serving.close()
-        if self._metrics_server:
-            self._metrics_server.close()
         self._stalls.close()
         self._store.close()
-        if self._audit:
-            self._audit.close()
+        self._observers.close()
 
     def _is_serving(self) -> bool:
-        return self._store.is_available and not (self._audit and self._audit.is_failing)
+        return self._store.is_available and self._observers.can_record

@@ -18,6 +18,7 @@ from argus_grpc.follow import HEARTBEAT_S, Exporter, Reached
 from argus_grpc.grouping import choose_grouping
 from argus_grpc.ingest import Admission, ingest
 from argus_grpc.later import then
+from argus_grpc.limits import Accounts, RowAllowance
 from argus_grpc.plan import plan_export
 from argus_grpc.query import check_query
 from argus_grpc.store import Appended, DuckDbStore
@@ -49,10 +50,13 @@ BATCH_BYTES_ALLOWED = range(16 * 1024, 2 * 1024 * 1024 + 1)
 
 
 class ExportService(ExportServiceServicer):
-    def __init__(self, store: DuckDbStore, tokens: TokenMaker, budget: MemoryBudget) -> None:
+    def __init__(
+        self, store: DuckDbStore, tokens: TokenMaker, budget: MemoryBudget, accounts: Accounts
+    ) -> None:
         self._store = store
         self._tokens = tokens
         self._budget = budget
+        self._accounts = accounts
 
     def ListColumns(self, request: ListColumnsRequest, context: grpc.ServicerContext) -> ListColumnsResponse:
         return ListColumnsResponse(columns=[column.to_message() for column in COLUMNS])
@@ -83,27 +87,33 @@ class ExportService(ExportServiceServicer):
         export_request = _to_export_request(request)
         exporter = Exporter(export_request, self._store, self._tokens, self._budget)
         context.add_callback(exporter.cancel)
-        with exporter.export(request.resume_token) as export:
-            header = _to_header(export, export_request)
-            facts = current_call().export = _facts(header)
-            encode = partial(_encode, request.encoding, facts)
-            yield StreamEventsResponse(header=header)
-            # By map(), which does not hold on to the last batch while a follower waits.
-            yield from map(encode, export.batches())
-            if not request.follow:
-                yield StreamEventsResponse(summary=_to_summary(export, facts))
-                return
-        yield from map(encode, exporter.follow(export))
+        with self._accounts.rows(current_call()) as allowance:
+            with exporter.export(request.resume_token) as export:
+                allowance.reserve(export.rows_to_send)
+                header = _to_header(export, export_request)
+                facts = current_call().export = _facts(header)
+                encode = partial(_encode, request.encoding, facts, allowance)
+                yield StreamEventsResponse(header=header)
+                # By map(), which does not hold on to the last batch while a follower waits.
+                yield from map(encode, export.batches())
+                if not request.follow:
+                    yield StreamEventsResponse(summary=_to_summary(export, facts))
+                    return
+            yield from map(encode, exporter.follow(export))
 
     def StreamAggregates(  # type: ignore[override]
         self, request: StreamAggregatesRequest, context: grpc.ServicerContext
     ) -> Iterator[StreamAggregatesResponse | bytes]:
         aggregate_request = _to_aggregate_request(request)
-        with Aggregate(aggregate_request, self._store, self._tokens, request.resume_token) as aggregate:
+        with (
+            self._accounts.rows(current_call()) as allowance,
+            Aggregate(aggregate_request, self._store, self._tokens, request.resume_token) as aggregate,
+        ):
             if not context.add_callback(aggregate.cancel):
                 raise Cancelled
             for _ in aggregate.begin(HEARTBEAT_S):
                 yield StreamAggregatesResponse(progress=Progress(watermark=aggregate.watermark))
+            allowance.reserve(aggregate.rows_to_send)
             header = _to_groups_header(aggregate, aggregate_request)
             facts = current_call().export = _facts(header)
             yield StreamAggregatesResponse(header=header)
@@ -112,7 +122,7 @@ class ExportService(ExportServiceServicer):
                 encoded = encode_groups(
                     batch.groups, columns, request.encoding, batch.first_row, batch.resume_token
                 )
-                yield _counted(encoded, facts)
+                yield _counted(encoded, facts, allowance)
             yield StreamAggregatesResponse(summary=_to_summary(aggregate, facts))
 
 
@@ -237,16 +247,18 @@ def _facts(told: ExportHeader | PlanExportResponse) -> ExportFacts:
     return facts
 
 
-def _counted(encoded: Encoded, facts: ExportFacts) -> bytes:
+def _counted(encoded: Encoded, facts: ExportFacts, allowance: RowAllowance) -> bytes:
+    allowance.send(encoded.row_count)
     facts.sends(encoded.first_row, encoded.row_count, encoded.payload_bytes, encoded.crc32c)
     return encoded.message
 
 
 def _encode(
-    encoding: "Encoding.ValueType", facts: ExportFacts, part: Batch | Reached
+    encoding: "Encoding.ValueType", facts: ExportFacts, allowance: RowAllowance, part: Batch | Reached
 ) -> StreamEventsResponse | bytes:
     if isinstance(part, Batch):
-        return _counted(encode_batch(part.events, encoding, part.first_row, part.resume_token), facts)
+        encoded = encode_batch(part.events, encoding, part.first_row, part.resume_token)
+        return _counted(encoded, facts, allowance)
     facts.watermark = part.watermark
     progress = Progress(rows_sent=part.rows_sent, resume_token=part.resume_token, watermark=part.watermark)
     return StreamEventsResponse(progress=progress)

@@ -1,5 +1,6 @@
 """The one table of how each domain error is told to a caller: code, reason, details."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from google.protobuf.any_pb2 import Any
@@ -66,7 +67,7 @@ def _quota(error: errors.ArgusError) -> list[Message]:
 def _exhausted(error: errors.ArgusError) -> list[Message]:
     assert isinstance(error, errors.Exhausted)
     retry_delay = Duration()
-    retry_delay.FromMilliseconds(round(error.retry_after_s * 1000))
+    retry_delay.FromMilliseconds(math.ceil(error.retry_after_s * 1000))
     return [*_quota(error), RetryInfo(retry_delay=retry_delay)]
 
 

@@ -8,7 +8,8 @@ from argus_grpc.v1.event_pb2 import EventType
 
 @dataclass(frozen=True)
 class RoleLimits:
-    """How much each principal of a role may have. None: without a limit of its own."""
+    """How much each principal of a role may have. Each 1 or more; None: without a limit of
+    its own."""
 
     requests_per_minute: int | None = None
     concurrent_exports: int | None = None

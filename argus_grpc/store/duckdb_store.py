@@ -4,7 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +16,7 @@ import sqlglot
 from sqlglot import exp
 
 from argus_grpc.errors import StoreUnavailable
+from argus_grpc.fair import FairThreads
 from argus_grpc.store.appender import DEFAULT_TIMING, Appender, CommitTiming
 from argus_grpc.store.batch_ids import MAX_SEGMENTS, BatchId, BatchIds
 from argus_grpc.store.brought import Appended, Brought
@@ -77,9 +78,9 @@ class DuckDbStore:
         self._write_lock = threading.Lock()
         # All reads run in a few threads: what DuckDB's allocators keep for every thread that ever
         # ran a query came to 5 MB, which a hundred calls would make half a gigabyte.
-        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="reader")
+        self._readers = FairThreads(READER_THREADS, "reader")
         # A grouping may take minutes; exports do not wait for it.
-        self._groupers = ThreadPoolExecutor(GROUPER_THREADS, thread_name_prefix="grouper")
+        self._groupers = FairThreads(GROUPER_THREADS, "grouper")
         removed_through, last = self._database.read(_last_sequences)
         self._removals = Removals(removed_through)
         self._watermark = max(removed_through, last)

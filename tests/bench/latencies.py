@@ -27,7 +27,7 @@ class Latencies:
 
 
 @dataclass(frozen=True)
-class _Selected:
+class Selected:
     """Events in the middle of a store: those of [start_ns, end_ns)."""
 
     start_ns: int
@@ -43,7 +43,7 @@ def measure_latencies(
     Raises BenchFailed if one does not give the events that DuckDB gives.
     """
     tell("latency: which events to ask for, and whether they come")
-    selected = [_select(rows) for rows in sizes]
+    selected = [select_some(rows, min(SELECTED_ROWS, rows // 4)) for rows in sizes]
     with ExitStack() as stack:
         arguments: list[str] = []
         for rows, wanted in zip(sizes, selected, strict=True):
@@ -63,22 +63,22 @@ def measure_latencies(
     ]
 
 
-def _select(rows: int) -> _Selected:
-    """About SELECTED_ROWS events, fewer in a small store: exactly those of a range of time."""
+def select_some(rows: int, wanted_rows: int) -> Selected:
+    """About so many events of a store: exactly those of a range of time."""
     start_ns = middle_ns(rows)
     with duckdb.connect(cached_store(rows), read_only=True) as connection:
         found = connection.execute(
             "SELECT timestamp, sequence FROM events WHERE timestamp >= ?"
             " ORDER BY timestamp, sequence LIMIT ?",
-            [start_ns, min(SELECTED_ROWS, rows // 4) + 1],
+            [start_ns, wanted_rows + 1],
         ).fetchall()
     *wanted, (end_ns, _) = found
     if not wanted or wanted[-1][0] == end_ns:
         raise BenchFailed("no range of time has as many events as a query should ask for")
-    return _Selected(start_ns, end_ns, [sequence for _, sequence in wanted])
+    return Selected(start_ns, end_ns, [sequence for _, sequence in wanted])
 
 
-def _check(address: str, wanted: _Selected) -> None:
+def _check(address: str, wanted: Selected) -> None:
     query = EventQuery(start=wanted.start_ns, end=wanted.end_ns)
     with ExportClient(address) as client, client.export(query, columns=["sequence"]) as export:
         sequences = [sequence for batch in export for sequence in batch["sequence"].to_pylist()]
