@@ -56,7 +56,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # Half as many series; rates do not need to know when a counter began.
-        prometheus.disable_created_metrics()
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
         build = prometheus.Info("argus_build", "The program.", registry=self.registry)
