@@ -91,6 +91,11 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     default=None,
     help="Listen beyond this machine without TLS, or without asking who calls.",
 )
+@click.option(
+    "--policy",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A TOML file of roles: who may take what out. [default: admin, reader and writer]",
+)
 @click.option("--max-exports", type=int, metavar="N", help="How many exports may run at once. [default: 128]")
 @click.option(
     "--export-memory",
