@@ -35,6 +35,24 @@ class NotPermitted(ArgusError):
         super().__init__(f"{field}: {description}" if field else description)
 
 
+class KeysUnavailable(ArgusError):
+    """Credentials cannot be verified for now, since the keys for it have not been had yet."""
+
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the keys that credentials are verified with cannot be had; try again")
+
+
+class AccessChanged(ArgusError):
+    """A caller was revoked, has another role, or its credentials have expired, while its call ran."""
+
+    retry_after_s = 0.0
+
+    def __init__(self) -> None:
+        super().__init__("what the caller may have has changed; call again, or resume, to go on with what it is now")
+
+
 class InvalidToken(ArgusError):
     """A resume token is not one of ours, or not for this request."""
 

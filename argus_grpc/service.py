@@ -89,6 +89,7 @@ class ExportService(ExportServiceServicer):
         export_request = _to_export_request(request)
         exporter = Exporter(export_request, self._store, self._tokens, self._budget)
         context.add_callback(exporter.cancel)
+        current_call().on_interrupt(exporter.cancel)
         encode = partial(_encode, request.encoding)
         with exporter.export(request.resume_token) as export:
             yield StreamEventsResponse(header=_to_header(export, export_request))
@@ -106,6 +107,7 @@ class ExportService(ExportServiceServicer):
         with Aggregate(aggregate_request, self._store, self._tokens, request.resume_token) as aggregate:
             if not context.add_callback(aggregate.cancel):
                 raise Cancelled
+            current_call().on_interrupt(aggregate.cancel)
             for _ in aggregate.begin(HEARTBEAT_S):
                 yield StreamAggregatesResponse(progress=Progress(watermark=aggregate.watermark))
             header = _to_groups_header(aggregate, aggregate_request)
