@@ -8,9 +8,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from argus_grpc.access.authenticator import Authenticator
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
+from argus_grpc.entrance import Entrance
 from argus_grpc.errors import CannotListen
 from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.calls import Calls
@@ -44,12 +44,13 @@ _MAX_PENDING_S = 600
 class Server:
     """A running server. Close it, or use `with`; that ends running calls after the grace time.
 
-    Raises StoreUnavailable if the database cannot be opened, AuditUnavailable if the audit log cannot, and
-    CannotListen if an address cannot be had.
+    Raises BadFile if a file of TLS or identity cannot be used, StoreUnavailable if the database cannot be
+    opened, AuditUnavailable if the audit log cannot, and CannotListen if an address cannot be had.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._entrance = Entrance(config)
         self._observers = Observers(config)
         self._store = DuckDbStore(
             None if config.no_persistence else config.db,
@@ -69,7 +70,7 @@ class Server:
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
-        authenticator = Authenticator()
+        identity = Identity(self._entrance.authenticator)
         accounts = Accounts(time.monotonic)
         self._queue = ExportQueue(config.max_exports, config.max_queued, config.queue_timeout_s, accounts)
         threads = config.max_exports + config.max_queued + config.max_ingests + _THREADS_FOR_OTHER_CALLS
@@ -86,7 +87,7 @@ class Server:
                 LaterAnswers(),
                 Calls(self._observers.on_ended),
                 DomainErrors(),
-                Identity(authenticator),
+                identity,
                 *self._observers.of_known_callers,
                 RequestRate(accounts),
                 self._queue,
@@ -123,9 +124,10 @@ class Server:
 
         host = config.listen.rpartition(":")[0]
         try:
-            port = self._grpc.add_insecure_port(config.listen)
+            port = self._entrance.listen(self._grpc, config.listen)
             self._observers.begin(self._store, lambda: self._queue.waiting)
         except (RuntimeError, CannotListen) as error:
+            self._entrance.close()
             self._stalls.close()
             self._store.close()
             self._observers.close()
@@ -134,6 +136,7 @@ class Server:
             raise CannotListen(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
         self.metrics_address = self._observers.metrics_address
+        self._entrance.watch(identity.look)
         self._grpc.start()
         self._serving = ServingStatus(self._health, dict.fromkeys(_SERVICES, self._is_serving))
 
@@ -152,6 +155,7 @@ class Server:
         self._store.stop_waiting()
         has_stopped.wait()
         self._threads.shutdown()
+        self._entrance.close()
         self._serving.close()
         self._stalls.close()
         self._store.close()

@@ -8,8 +8,9 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from argus_grpc.access import UNRESTRICTED
 from argus_grpc.calls import Call, ExportFacts, IngestFacts
-from argus_grpc.errors import ArgusError
+from argus_grpc.errors import ArgusError, NotAuthenticated
 from argus_grpc.status import reason_of
 
 _KINDS = {
@@ -48,7 +49,7 @@ def to_record(call: Call, code: str | None) -> dict[str, Any] | None:
         "kind": _KINDS.get(_name(call.method), "other"),
         "state": state,
         "requestId": call.request_id,
-        "who": {"name": call.principal.name, "kind": call.principal.kind, "role": call.role.name},
+        "who": _who(call),
         "peer": call.peer,
         "method": call.method.lstrip("/"),
         "policyVersion": call.policy_version,
@@ -81,6 +82,17 @@ def _state(call: Call, code: str) -> str:
     if code == "CANCELLED":
         return "CANCELLED"
     return "REFUSED" if code in _REFUSALS and call.export is None else "FAILED"
+
+
+def _who(call: Call) -> dict[str, str] | None:
+    """None where that is not known."""
+    if isinstance(call.error, NotAuthenticated):
+        return None
+    principal = call.principal
+    # A caller whose role there is not has been given none.
+    has_role = call.role is not UNRESTRICTED or principal.kind == "anonymous"
+    role = call.role.name if has_role else principal.role
+    return {"name": principal.name, "kind": principal.kind, "role": role}
 
 
 def _export(export: ExportFacts) -> dict[str, Any]:
