@@ -13,12 +13,12 @@ import click
 
 try:
     import structlog
-    from pydantic import ValidationError
 
     from argus_grpc.access.watching import BadFile
     from argus_grpc.commands.token import token
-    from argus_grpc.config import SECRETS, Config, default_database, load_config
+    from argus_grpc.config import Config, default_database
     from argus_grpc.errors import ArgusError
+    from argus_grpc.settings import BadSettings, load_config, misspelt_variables
     from argus_grpc.version import VERSION
 except ModuleNotFoundError as error:
     sys.exit(f"argus-server needs more than the client does ({error}): pip install 'argus-export[server]'")
@@ -220,8 +220,10 @@ def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> N
     _log_to_stderr()
     try:
         config = load_config(given, config_file)
-    except ValidationError as error:
-        raise click.UsageError(_mistakes(error)) from None
+    except BadSettings as error:
+        raise click.UsageError(str(error)) from None
+    for sentence in misspelt_variables():
+        click.secho(f"WARNING: {sentence}", fg="yellow", err=True)
     _serve(config)
 
 
@@ -272,16 +274,6 @@ def _on_stop_signals() -> Callable[[], object]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: writer)
     return lambda: reader.recv(1)
-
-
-def _mistakes(error: ValidationError) -> str:
-    lines = []
-    for mistake in error.errors():
-        field = ".".join(str(part) for part in mistake["loc"])
-        message = mistake["msg"].removeprefix("Value error, ")
-        value = "" if field in SECRETS else f", not {mistake['input']!r}"
-        lines.append(f"{field}: {message}{value}" if field else message)
-    return "\n".join(lines)
 
 
 def _log_to_stderr() -> None:
