@@ -149,6 +149,10 @@ class CannotListen(ArgusError):
     """An address cannot be had. Nobody is told but who starts the server."""
 
 
+class ExtraMissing(ArgusError):
+    """Packages that a setting needs are not installed. Nobody is told but who starts the server."""
+
+
 class AuditUnavailable(ArgusError):
     """What would be done could not be recorded, so it is not done."""
 

@@ -1,4 +1,4 @@
-"""Those who tell of calls, as the configuration has them: log, audit, metrics."""
+"""Those who tell of calls, as the configuration has them: log, audit, metrics, traces."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,10 @@ from argus_grpc.interceptors.audited import Audited
 from argus_grpc.interceptors.call import CallInterceptor
 from argus_grpc.interceptors.calls import OnEnded, log_call
 from argus_grpc.interceptors.metered import Metered
+from argus_grpc.interceptors.traced import Traced
 from argus_grpc.metrics import Metrics, WatchedStore
 from argus_grpc.metrics_server import MetricsServer
+from argus_grpc.tracing import Tracing
 
 _log = structlog.get_logger()
 
@@ -20,18 +22,21 @@ class Observers:
     """Close it when all calls have ended, and nothing is stored any more.
 
     on_ended: to be called for each call that is over.
+    of_all: interceptors that stand around everything that can fail.
     of_known_callers: interceptors that stand where it is known who calls.
     of_running_exports: interceptors that stand where an export has its turn.
 
-    Raises AuditUnavailable if the audit log cannot be opened.
+    Raises AuditUnavailable if the audit log cannot be opened, and ExtraMissing if packages are not installed.
     """
 
     def __init__(self, config: Config) -> None:
         self._metrics_listen = config.metrics_listen
         self._metrics = Metrics() if config.metrics_listen else None
         self._metrics_server: MetricsServer | None = None
+        self._tracing = Tracing() if config.otel else None
         self._audit = AuditLog(config.audit_log) if config.audit_log else None
         self.on_ended: list[OnEnded] = [log_call]
+        self.of_all: list[CallInterceptor] = [Traced(self._tracing)] if self._tracing else []
         self.of_known_callers: list[CallInterceptor] = []
         self.of_running_exports: list[CallInterceptor] = []
         if self._metrics:
@@ -74,3 +79,5 @@ class Observers:
             self._metrics_server.close()
         if self._audit:
             self._audit.close()
+        if self._tracing:
+            self._tracing.close()

@@ -86,6 +86,7 @@ class Server:
             interceptors=[
                 LaterAnswers(),
                 Calls(self._observers.on_ended),
+                *self._observers.of_all,
                 DomainErrors(),
                 identity,
                 *self._observers.of_known_callers,
