@@ -37,6 +37,11 @@ class Authenticator:
         self._certificates = certificates
         self._missing = _what_is_missing(tokens is not None, jwt, certificates is not None)
 
+    def begin(self) -> None:
+        """Fetches what has to be fetched, from now on."""
+        if self._jwt:
+            self._jwt.begin()
+
     def close(self) -> None:
         if self._jwt:
             self._jwt.close()

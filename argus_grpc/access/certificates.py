@@ -91,7 +91,9 @@ def leads_to(leaf: x509.Certificate, chain: Iterable[x509.Certificate], authorit
     rest = list(chain)
     certificate = leaf
     for _ in range(_MAX_PATH):
-        if any(certificate == authority or _was_issued_by(certificate, authority) for authority in authorities):
+        if any(
+            certificate == authority or _was_issued_by(certificate, authority) for authority in authorities
+        ):
             return True
         issuer = next((other for other in rest if _was_issued_by(certificate, other)), None)
         if issuer is None:
@@ -118,4 +120,3 @@ def _read(pem: bytes, chain_pems: Iterable[bytes], credential: str) -> _Known:
         raise NotAuthenticated(REFUSED) from None
     principal = Principal(name, "certificate", "", leaf.not_valid_after_utc.timestamp(), credential)
     return _Known(principal, leaf, chain)
-

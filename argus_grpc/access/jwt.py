@@ -43,6 +43,10 @@ class JwtVerifier:
     def issuer(self) -> str:
         return self._settings.issuer
 
+    def begin(self) -> None:
+        """Fetches keys from now on, where they are to be fetched."""
+        self._source.begin()
+
     def look(self) -> None:
         """Takes notice of new keys, where they are to be looked for."""
         self._source.look()
