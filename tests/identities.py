@@ -104,8 +104,9 @@ class TlsFiles:
 @contextmanager
 def tls_server(folder: Path, files: TlsFiles, mutual: bool = False, **settings: Any) -> Iterator[Server]:
     """A server with an empty store that speaks TLS."""
-    listen = {"db": folder / "events.duckdb", "listen": "127.0.0.1:0", "shutdown_grace_s": 1}
-    with Server(Config(**listen, **files.settings(mutual), **settings)) as server:
+    settings |= files.settings(mutual)
+    config = Config(db=folder / "events.duckdb", listen="127.0.0.1:0", shutdown_grace_s=1, **settings)
+    with Server(config) as server:
         yield server
 
 
