@@ -135,6 +135,12 @@ class Issuer:
         return jwt.encode(payload, self.key, "ES256", headers={"kid": self.kid})
 
 
+def write_jwks(path: Path, *issuers: Issuer) -> None:
+    """The keys of issuers, in one file."""
+    keys = [key for issuer in issuers for key in issuer.jwks()["keys"]]
+    path.write_text(json.dumps({"keys": keys}))
+
+
 @contextmanager
 def jwks_server(content: "dict[str, Any] | None") -> Iterator["JwksServer"]:
     """A key set over HTTP on this machine; None: it fails for now."""
