@@ -157,6 +157,7 @@ class JwksServer(ThreadingHTTPServer):
     def __init__(self, content: "dict[str, Any] | None") -> None:
         super().__init__(("127.0.0.1", 0), _JwksHandler)
         self.content = content
+        self.redirect_to: str | None = None
         self.fetches = 0
 
     @property
@@ -169,7 +170,11 @@ class _JwksHandler(BaseHTTPRequestHandler):
         assert isinstance(self.server, JwksServer)
         self.server.fetches += 1
         content = self.server.content
-        self.send_response(503 if content is None else 200)
+        if self.server.redirect_to:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirect_to)
+        else:
+            self.send_response(503 if content is None else 200)
         self.end_headers()
         self.wfile.write(json.dumps(content or {}).encode())
 
