@@ -55,14 +55,10 @@ def _checked_address(address: str) -> str:
 
 
 def _checked_jwks(jwks: str) -> str:
-    url = urlsplit(jwks)
-    if (
-        url.scheme
-        and url.netloc
-        and url.scheme != "https"
-        and not (url.scheme == "http" and is_loopback(f"{url.hostname}:0"))
-    ):
-        raise ValueError("an https address, or a file, is allowed; http on this machine only")
+    if "://" in jwks:
+        url = urlsplit(jwks)
+        if url.scheme != "https" and (url.scheme != "http" or not is_loopback(f"{url.hostname}:0")):
+            raise ValueError("allowed: a file, an https address, or an http address of this machine")
     return jwks
 
 
@@ -139,7 +135,7 @@ class Config(BaseModel):
             yield Conflict(
                 "listen",
                 f"{self.listen} can be reached from other machines, which needs {' and '.join(missing)};"
-                f" or --insecure: {' '.join(self.dangers())}",
+                f" or --insecure, but then {' and '.join(self.dangers())}",
                 ("insecure", "tls_cert", "tokens", "jwt_jwks", "tls_client_ca"),
             )
         yield from self._ways_to_keep()
@@ -159,16 +155,15 @@ class Config(BaseModel):
         ]
 
     def dangers(self) -> list[str]:
-        """What that means, in sentences."""
+        """What comes of listening beyond this machine without that, in clauses."""
         if is_loopback(self.listen):
             return []
-        sentences = []
+        clauses = []
         if not self.knows_callers:
-            sentences.append("everyone who reaches it can read and write all events.")
+            clauses.append("everyone who reaches it can read and write all events")
         if not self.tls_cert:
-            carried = "events and credentials" if self.knows_callers else "events"
-            sentences.append(f"whoever is on the way can read and change {carried}.")
-        return sentences
+            clauses.append("whoever is on the way can read and change what is sent, credentials too")
+        return clauses
 
     def _incomplete_access(self) -> Iterator[Conflict]:
         if self.tls_cert and not self.tls_key:

@@ -70,7 +70,7 @@ class Server:
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
-        identity = Identity(self._entrance.authenticator)
+        self._identity = Identity(self._entrance.authenticator)
         accounts = Accounts(time.monotonic)
         self._queue = ExportQueue(config.max_exports, config.max_queued, config.queue_timeout_s, accounts)
         threads = config.max_exports + config.max_queued + config.max_ingests + _THREADS_FOR_OTHER_CALLS
@@ -88,7 +88,7 @@ class Server:
                 Calls(self._observers.on_ended),
                 *self._observers.of_all,
                 DomainErrors(),
-                identity,
+                self._identity,
                 *self._observers.of_known_callers,
                 RequestRate(accounts),
                 self._queue,
@@ -137,7 +137,7 @@ class Server:
             raise CannotListen(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
         self.metrics_address = self._observers.metrics_address
-        self._entrance.watch(identity.look)
+        self._entrance.watch(self._identity.look)
         self._grpc.start()
         self._serving = ServingStatus(self._health, dict.fromkeys(_SERVICES, self._is_serving))
 

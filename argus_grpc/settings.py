@@ -22,6 +22,7 @@ _OTHERS_VARIABLES = frozenset(
 )
 
 _READ_FILES = ("tls_cert", "tls_key", "tls_client_ca", "tokens", "policy", "jwt_jwks")
+_HINTS = {"tokens": "; `argus-server token create --tokens {path} …` makes it"}
 
 
 class BadSettings(Exception):
@@ -123,7 +124,8 @@ def _missing_files(config: Config, given: Mapping[str, _Given]) -> Iterator[str]
             with Path(path).open("rb"):
                 pass
         except OSError as error:
-            yield f"{_shown(setting, given)}: {path} cannot be read: {error.strerror}"
+            hint = _HINTS.get(setting, "").format(path=path) if isinstance(error, FileNotFoundError) else ""
+            yield f"{_shown(setting, given)}: {path} cannot be read: {error.strerror}{hint}"
     if config.audit_log and not config.audit_log.parent.is_dir():
         yield f"{_shown('audit_log', given)}: there is no folder {config.audit_log.parent}"
 

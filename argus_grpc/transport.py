@@ -2,9 +2,11 @@
 they change."""
 
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import grpc
 import structlog
@@ -49,8 +51,9 @@ class Tls:
 
     def credentials(self) -> grpc.ServerCredentials:
         """For gRPC, to listen with."""
+        newer = cast("Callable[[], grpc.ServerCertificateConfiguration]", self._newer)
         return grpc.dynamic_ssl_server_credentials(
-            self._given, self._newer, require_client_authentication=self._client_ca is not None
+            self._given, newer, require_client_authentication=self._client_ca is not None
         )
 
     def _newer(self) -> grpc.ServerCertificateConfiguration | None:

@@ -76,8 +76,11 @@ class KeySource(Protocol):
         Raises KeysUnavailable while there are none yet.
         """
 
+    def begin(self) -> None:
+        """Fetches keys from now on, where they are to be fetched."""
+
     def look(self) -> None:
-        """Takes notice of what has changed, if it is to be looked for."""
+        """Takes notice of what has changed, where it is to be looked for."""
 
     def fetch_for_unknown(self) -> None:
         """Looks for new keys, unless it has just done so.
@@ -156,6 +159,9 @@ class JwksFile:
     def keys(self) -> KeySet:
         return self._file.value
 
+    def begin(self) -> None:
+        """There is nothing to fetch."""
+
     def look(self) -> None:
         self._file.look()
 
@@ -179,8 +185,9 @@ class JwksUrl:
         self._waiting = 0
         self._is_wanted = True
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="jwks", daemon=True)
-        self._thread.start()
+
+    def begin(self) -> None:
+        threading.Thread(target=self._run, name="jwks", daemon=True).start()
 
     @property
     def keys(self) -> KeySet:

@@ -7,7 +7,7 @@ import click
 
 from argus_grpc.access.tokens_file import TokenEntry, create_token, read_tokens, revoke_tokens
 from argus_grpc.access.watching import BadFile
-from argus_grpc.config import parse_duration
+from argus_grpc.durations import parse_duration
 
 _TOKENS = click.option(
     "--tokens",

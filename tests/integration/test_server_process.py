@@ -171,9 +171,9 @@ def _serves(channel: grpc.Channel) -> bool:
         (
             ["--listen", "0.0.0.0:0"],
             {},
-            "0.0.0.0:0 can be reached from other machines, which needs --insecure",
+            "0.0.0.0:0 can be reached from other machines, which needs TLS",
         ),
-        (["--listen", "example.org:1"], {}, "needs --insecure"),
+        (["--listen", "example.org:1"], {}, "or --insecure, but then everyone"),
         (["--listen", "nonsense"], {}, "--listen: 'nonsense' is not an address; write HOST:PORT"),
         (["--max-exports", "0"], {}, "--max-exports: Input should be greater than or equal to 1, not 0"),
         (
