@@ -131,9 +131,9 @@ def _refused_in_query(role: RoleTable, query: EventQuery) -> Iterator[str]:
     for place, code in enumerate(query.event_types):
         if not allows_type(role, code):
             yield f"query.event_types[{place}]"
-    if "max_age" in role and query.HasField("end_time"):
-        if query.end_time.seconds <= NOW_S - _max_age_s(role):
-            yield "query.end_time"
+    reaches_to_s = NOW_S - _max_age_s(role) if "max_age" in role else None
+    if reaches_to_s is not None and query.HasField("end_time") and query.end_time.seconds <= reaches_to_s:
+        yield "query.end_time"
 
 
 def _refused_reads(

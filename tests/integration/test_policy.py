@@ -33,7 +33,7 @@ from argus_grpc.v1.query_pb2 import EventQuery
 from tests import policies
 from tests.conftest import RunningServer, start_server
 from tests.integration.test_aggregates import assert_same, group_keys, measure_lists, some_event, sql_of
-from tests.integration.test_filters import queries
+from tests.integration.test_filters import SOURCES, queries
 from tests.policies import RoleTable
 
 pytestmark = pytest.mark.duckdb
@@ -76,6 +76,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     for _ in range(400):
         event = some_event(dice)
         event.timestamp = dice.choice(policies.EVENT_SECONDS) * 10**9
+        event.source = dice.choice([*SOURCES, "orders@h:2", "orders@h:12", "oslo", "it's not"])
         # NaN is unlike itself.
         event.ClearField("cpu_jvm_user")
         event.ClearField("cpu_machine_total")
@@ -91,16 +92,18 @@ def refusal_of(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str] |
     """The code, reason and field of the refusal that a call ends with, if it does."""
     try:
         call()
-    except grpc.RpcError as error:
-        assert isinstance(error, grpc.Call)
-        status = rpc_status.from_call(error)
-        assert status is not None
-        info, field = ErrorInfo(), BadRequest()
-        for detail in status.details:
-            detail.Unpack(info)
-            detail.Unpack(field)
-        return error.code(), info.reason, field.field_violations[0].field if field.field_violations else ""
-    return None
+    except grpc.RpcError as raised:
+        error = raised
+    else:
+        return None
+    assert isinstance(error, grpc.Call)
+    status = rpc_status.from_call(error)
+    assert status is not None
+    info, field = ErrorInfo(), BadRequest()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(field)
+    return error.code(), info.reason, field.field_violations[0].field if field.field_violations else ""
 
 
 def is_refused(call: Callable[[], object], fields: set[str]) -> bool:
