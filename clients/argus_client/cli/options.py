@@ -70,12 +70,6 @@ server_option = option(
 """The option of every command that talks to a server; it gives the argument `server`."""
 
 
-class Text(click.types.StringParamType):
-    """Text, of which several stand in the environment between commas: names may have spaces."""
-
-    envvar_list_splitter = ","
-
-
 class Parsed(click.ParamType):  # type: ignore[type-arg] # not generic before click 8.4
     """A value read by a function that raises ValueError with a message for people."""
 
