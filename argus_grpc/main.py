@@ -214,8 +214,9 @@ def _serve(config: Config) -> None:
             gc.freeze()
             # The one line on standard output: scripts wait for it and take the address from it.
             click.echo(f"argus-server is listening on {server.address}, {_where_events_are(config)}")
-            for sentence in config.dangers():
-                click.secho(f"WARNING: --insecure on {server.address}: {sentence}", fg="red", bold=True, err=True)
+            if dangers := config.dangers():
+                warning = f"WARNING: {server.address} is open to other machines: {' and '.join(dangers)}"
+                click.secho(warning, fg="red", bold=True, err=True)
             wait_for_stop()
     except BadFile as error:
         raise click.UsageError(str(error)) from None
