@@ -16,6 +16,7 @@ try:
     from pydantic import ValidationError
 
     from argus_grpc.access.watching import BadFile
+    from argus_grpc.commands.policy import policy
     from argus_grpc.commands.token import token
     from argus_grpc.config import SECRETS, Config, default_database, load_config
     from argus_grpc.errors import ArgusError
@@ -195,6 +196,7 @@ def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> N
     _serve(config)
 
 
+main.add_command(policy)
 main.add_command(token)
 
 
