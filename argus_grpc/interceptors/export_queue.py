@@ -56,6 +56,8 @@ class ExportQueue(CallInterceptor):
 
     def _wait(self, outcome: Outcome, context: grpc.ServicerContext) -> None:
         match outcome:
+            case Outcome.REFUSED if not self._max_queued:
+                raise LimitReached("max_exports", self._max_exports, "exports at once", _RETRY_AFTER_S)
             case Outcome.REFUSED:
                 waiting = f"exports waiting while {self._max_exports} run"
                 raise LimitReached("max_queued", self._max_queued, waiting, _RETRY_AFTER_S)

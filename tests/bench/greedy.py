@@ -47,7 +47,7 @@ class Greedy:
 
 @contextmanager
 def _process(address: str, exports: int) -> "Iterator[subprocess.Popen[str]]":
-    command = [sys.executable, "-m", "tests.bench.greedy_process", address, str(exports)]
+    command = [sys.executable, "-m", "tests.bench.greedy_process", address, str(exports), "greedy"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as process:
@@ -129,8 +129,8 @@ def _report(size: int, by_mode: dict[str, Figures]) -> None:
     click.echo(f"{size:,} events")
     for mode, figures in by_mode.items():
         words = [
-            f"{name} median {statistics.median(of) * 1e3:7.1f} ms ({statistics.median(of) / statistics.median(base):5.1f} x),"
-            f" worst {max(of) * 1e3:7.1f} ms"
+            f"{name} median {statistics.median(of) * 1e3:7.1f} ms"
+            f" ({statistics.median(of) / statistics.median(base):5.1f} x), worst {max(of) * 1e3:7.1f} ms"
             for name, of, base in (
                 ("first batch", figures.first_batch_s, alone.first_batch_s),
                 ("whole", figures.whole_s, alone.whole_s),
