@@ -169,7 +169,7 @@ def test_work_is_taken_up_turn_and_turn_about(one_thread: FairThreads) -> None:
 
 
 def test_one_caller_leaves_a_thread_to_the_others() -> None:
-    threads = FairThreads(3, "test")
+    threads = FairThreads(4, "test")
     release, running = threading.Event(), threading.Semaphore(0)
 
     def work() -> None:
