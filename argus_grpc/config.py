@@ -1,10 +1,11 @@
 """The server's configuration: flags over environment over file over defaults, checked at start."""
 
 import ipaddress
-import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
@@ -15,9 +16,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from argus_grpc.durations import parse_duration
+
 MIB = 1024 * 1024
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-MAX_RETENTION = timedelta(weeks=5_200)
 SECRETS = frozenset({"token_key"})
 """Settings whose values are never shown."""
 
@@ -49,21 +50,12 @@ def _checked_address(address: str) -> str:
     return address
 
 
-def parse_duration(text: object) -> timedelta:
-    """The time that a text such as 30s, 15m, 12h, 7d or 4w stands for.
-
-    Raises ValueError with a message for people.
-    """
-    if isinstance(text, timedelta):
-        return text
-    found = re.fullmatch(r"([0-9]{1,12})([smhdw])", str(text))
-    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
-    if not 1 <= seconds <= MAX_RETENTION.total_seconds():
-        raise ValueError(
-            "a whole number and a unit, s, m, h, d or w, such as 7d; from 1s to"
-            f" {MAX_RETENTION.days // 7}w is allowed"
-        )
-    return timedelta(seconds=seconds)
+def _checked_jwks(jwks: str) -> str:
+    if "://" in jwks:
+        url = urlsplit(jwks)
+        if url.scheme != "https" and (url.scheme != "http" or not is_loopback(f"{url.hostname}:0")):
+            raise ValueError("allowed: a file, an https address, or an http address of this machine")
+    return jwks
 
 
 def default_database() -> Path:
@@ -86,12 +78,13 @@ class Config(BaseSettings):
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     tokens: Path | None = None
-    jwt_jwks: str | None = None
+    jwt_jwks: Annotated[str, AfterValidator(_checked_jwks)] | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_name_claim: str = "sub"
     jwt_role_claim: str = "role"
     insecure: bool = False
+    policy: Path | None = None
     max_exports: int = Field(default=128, ge=1, le=10_000)
     queue_timeout_s: float = Field(default=30.0, ge=0, le=3600)
     max_queued: int = Field(default=64, ge=0, le=10_000)
@@ -109,13 +102,59 @@ class Config(BaseSettings):
     shutdown_grace_s: float = Field(default=10.0, ge=0)
 
     @model_validator(mode="after")
-    def _closed_by_default(self) -> Self:
-        if not self.insecure and not is_loopback(self.listen):
-            raise ValueError(
-                f"listen: {self.listen} can be reached from other machines, which needs --insecure:"
-                " everyone who reaches it can then read and write all events"
+    def _access_fits(self) -> Self:
+        mistakes = [*self._incomplete_access()]
+        if (missing := self.missing_for_others()) and not self.insecure:
+            mistakes.append(
+                f"listen: {self.listen} can be reached from other machines, which needs"
+                f" {' and '.join(missing)}; or --insecure, but then {' and '.join(self.dangers())}"
             )
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return self
+
+    @property
+    def knows_callers(self) -> bool:
+        """Whether calls need credentials."""
+        return bool(self.tokens or self.jwt_jwks or self.tls_client_ca)
+
+    def missing_for_others(self) -> list[str]:
+        """What it takes to listen beyond this machine, and is not given (P9)."""
+        if is_loopback(self.listen):
+            return []
+        return [
+            *([] if self.tls_cert else ["TLS (--tls-cert and --tls-key)"]),
+            *([] if self.knows_callers else ["to know who calls (--tokens, --jwt-jwks or --tls-client-ca)"]),
+        ]
+
+    def dangers(self) -> list[str]:
+        """What comes of listening beyond this machine without that, in clauses."""
+        if is_loopback(self.listen):
+            return []
+        clauses = []
+        if not self.knows_callers:
+            clauses.append("everyone who reaches it can read and write all events")
+        if not self.tls_cert:
+            clauses.append("whoever is on the way can read and change what is sent, credentials too")
+        return clauses
+
+    def _incomplete_access(self) -> Iterator[str]:
+        if self.tls_cert and not self.tls_key:
+            yield "tls_key: is needed with tls_cert"
+        if not self.tls_cert and (self.tls_key or self.tls_client_ca):
+            yield f"tls_cert: is needed with {'tls_key' if self.tls_key else 'tls_client_ca'}"
+        if self.jwt_jwks:
+            yield from (
+                f"{name}: is needed with jwt_jwks"
+                for name in ("jwt_issuer", "jwt_audience")
+                if not getattr(self, name)
+            )
+        else:
+            yield from (
+                f"jwt_jwks: is needed with {name}"
+                for name in sorted(self.model_fields_set)
+                if name.startswith("jwt_") and name != "jwt_jwks"
+            )
 
     @model_validator(mode="after")
     def _one_way_to_keep(self) -> Self:

@@ -15,6 +15,7 @@ try:
     import structlog
     from pydantic import ValidationError
 
+    from argus_grpc.access.watching import BadFile
     from argus_grpc.commands.token import token
     from argus_grpc.config import SECRETS, Config, default_database, load_config
     from argus_grpc.errors import ArgusError
@@ -90,6 +91,11 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     is_flag=True,
     default=None,
     help="Listen beyond this machine without TLS, or without asking who calls.",
+)
+@click.option(
+    "--policy",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A TOML file of roles: who may take what out. [default: admin, reader and writer]",
 )
 @click.option("--max-exports", type=int, metavar="N", help="How many exports may run at once. [default: 128]")
 @click.option(
@@ -215,7 +221,12 @@ def _serve(config: Config) -> None:
             gc.freeze()
             # The one line on standard output: scripts wait for it and take the address from it.
             click.echo(f"argus-server is listening on {server.address}, {_where_events_are(config)}")
+            if dangers := config.dangers():
+                warning = f"WARNING: {server.address} is open to other machines: {' and '.join(dangers)}"
+                click.secho(warning, fg="red", bold=True, err=True)
             wait_for_stop()
+    except BadFile as error:
+        raise click.UsageError(str(error)) from None
     except ArgusError as error:
         raise click.ClickException(str(error)) from None
 

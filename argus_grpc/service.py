@@ -87,6 +87,7 @@ class ExportService(ExportServiceServicer):
         export_request = _to_export_request(request)
         exporter = Exporter(export_request, self._store, self._tokens, self._budget)
         context.add_callback(exporter.cancel)
+        current_call().on_interrupt(exporter.cancel)
         with self._accounts.rows(current_call()) as allowance:
             with exporter.export(request.resume_token) as export:
                 allowance.reserve(export.rows_to_send)
@@ -111,6 +112,7 @@ class ExportService(ExportServiceServicer):
         ):
             if not context.add_callback(aggregate.cancel):
                 raise Cancelled
+            current_call().on_interrupt(aggregate.cancel)
             for _ in aggregate.begin(HEARTBEAT_S):
                 yield StreamAggregatesResponse(progress=Progress(watermark=aggregate.watermark))
             allowance.reserve(aggregate.rows_to_send)
