@@ -104,8 +104,9 @@ class TlsFiles:
 @contextmanager
 def tls_server(folder: Path, files: TlsFiles, mutual: bool = False, **settings: Any) -> Iterator[Server]:
     """A server with an empty store that speaks TLS."""
-    listen = {"db": folder / "events.duckdb", "listen": "127.0.0.1:0", "shutdown_grace_s": 1}
-    with Server(Config(**listen, **files.settings(mutual), **settings)) as server:
+    settings |= files.settings(mutual)
+    config = Config(db=folder / "events.duckdb", listen="127.0.0.1:0", shutdown_grace_s=1, **settings)
+    with Server(config) as server:
         yield server
 
 
@@ -134,6 +135,12 @@ class Issuer:
         return jwt.encode(payload, self.key, "ES256", headers={"kid": self.kid})
 
 
+def write_jwks(path: Path, *issuers: Issuer) -> None:
+    """The keys of issuers, in one file."""
+    keys = [key for issuer in issuers for key in issuer.jwks()["keys"]]
+    path.write_text(json.dumps({"keys": keys}))
+
+
 @contextmanager
 def jwks_server(content: "dict[str, Any] | None") -> Iterator["JwksServer"]:
     """A key set over HTTP on this machine; None: it fails for now."""
@@ -150,6 +157,7 @@ class JwksServer(ThreadingHTTPServer):
     def __init__(self, content: "dict[str, Any] | None") -> None:
         super().__init__(("127.0.0.1", 0), _JwksHandler)
         self.content = content
+        self.redirect_to: str | None = None
         self.fetches = 0
 
     @property
@@ -162,7 +170,11 @@ class _JwksHandler(BaseHTTPRequestHandler):
         assert isinstance(self.server, JwksServer)
         self.server.fetches += 1
         content = self.server.content
-        self.send_response(503 if content is None else 200)
+        if self.server.redirect_to:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirect_to)
+        else:
+            self.send_response(503 if content is None else 200)
         self.end_headers()
         self.wfile.write(json.dumps(content or {}).encode())
 

@@ -1,7 +1,6 @@
 """Client certificates. gRPC has verified each when its connection was made; a connection may outlive that."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -65,7 +64,7 @@ class Certificates:
                 self._known[credential] = known
         if not self._is_good(known):
             raise NotAuthenticated(REFUSED)
-        if known.principal.expires_s is not None and known.principal.expires_s <= time.time():
+        if known.principal.has_expired:
             raise NotAuthenticated(EXPIRED)
         return known.principal
 

@@ -1,7 +1,6 @@
 """JSON Web Tokens that others have signed (RFC 7519, and RFC 8725 on how to take them)."""
 
 import threading
-import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -67,7 +66,7 @@ class JwtVerifier:
                 while len(self._verified) >= MAX_VERIFIED:
                     del self._verified[next(iter(self._verified))]
                 self._verified[digest] = principal
-        if principal.expires_s is not None and principal.expires_s <= time.time():
+        if principal.has_expired:
             raise NotAuthenticated(EXPIRED)
         return principal
 

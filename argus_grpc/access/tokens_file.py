@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -107,7 +106,7 @@ class Tokens:
         if known is None or not hmac.compare_digest(sha256(token.encode()).digest(), known[0]):
             raise NotAuthenticated(REFUSED)
         principal = known[1]
-        if principal.expires_s is not None and principal.expires_s <= time.time():
+        if principal.has_expired:
             raise NotAuthenticated(EXPIRED)
         return principal
 

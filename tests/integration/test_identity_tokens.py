@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 from argus_grpc.access.tokens_file import revoke_tokens
 from argus_grpc.v1.event_pb2 import Event, EventType
 from argus_grpc.v1.export_pb2 import ListColumnsRequest, StreamEventsRequest
-from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 from tests.conftest import RunningServer, start_server
 from tests.identities import bearer, change_tokens, id_of, make_token
 from tests.refusals import PATIENCE_S, outcome, outcome_of, wait_until
@@ -205,22 +205,24 @@ def test_an_expired_principals_stream_ends(server: RunningServer, tokens: Path) 
 
 
 def test_an_ingest_is_refused_before_its_request_is_received(server: RunningServer) -> None:
-    """A request of 3.9 MB that is never sent to its end: what is refused waits for none of it."""
-    ended = threading.Event()
-    release = threading.Event()
+    """A request that is not sent until its answer has come."""
+    refused = threading.Event()
 
-    def requests() -> Iterator[bytes]:
-        release.wait(PATIENCE_S)
-        yield b""
+    def requests() -> Iterator[IngestEventsRequest]:
+        assert refused.wait(PATIENCE_S)
+        yield IngestEventsRequest()
 
-    call = server.channel.stream_unary("/argus_grpc.v1.IngestService/IngestEvents").future(requests())
-    call.add_done_callback(lambda _: ended.set())
-    assert ended.wait(PATIENCE_S)
-    assert outcome_of(call.exception()) == REFUSED
-    release.set()
+    ingest = server.channel.stream_unary(
+        "/argus_grpc.v1.IngestService/IngestEvents",
+        request_serializer=IngestEventsRequest.SerializeToString,
+        response_deserializer=IngestEventsResponse.FromString,
+    )
+    call = ingest.future(requests(), timeout=PATIENCE_S)
+    call.add_done_callback(lambda _: refused.set())
+    assert outcome(call.result) == REFUSED
 
 
 def _request(*events: Event) -> IngestEventsRequest:
-    request = IngestEventsRequest(batch_id="")
+    request = IngestEventsRequest()
     request.rows.events.extend(events)
     return request
