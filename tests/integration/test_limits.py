@@ -1,7 +1,7 @@
 """What a role may have at once, a minute and an hour; and turns, where all share what there is."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -57,7 +57,9 @@ class Caller:
         self._server.exports.ListColumns(ListColumnsRequest(), metadata=bearer(self.token))
 
     def ingest(self, count: int) -> None:
-        events = [Event(timestamp=n, event_type=EventType.EVENT_TYPE_GC_PAUSE) for n in range(count)]
+        events = [
+            Event(timestamp=n, event_type=EventType.EVENT_TYPE_GC_PAUSE, source="s") for n in range(count)
+        ]
         request = IngestEventsRequest(rows=Events(events=events))
         self._server.ingests.IngestEvents(request, metadata=bearer(self.token))
 
@@ -121,6 +123,15 @@ def refusal(call: Any) -> tuple[str, float]:
     return exhausted(refused.value)
 
 
+def limit_of(call: Callable[[], object]) -> str:
+    """The limit that refuses it; empty if none does."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return exhausted(error)[0]
+    return ""
+
+
 def test_requests_beyond_a_minutes_are_refused_with_the_limit_and_a_time(world: World) -> None:
     patient, health = world.caller("patient"), health_pb2_grpc.HealthStub(world.server.channel)
     for _ in range(10):
@@ -141,15 +152,7 @@ def test_exports_beyond_a_roles_are_refused_until_one_ends(world: World) -> None
     assert refusal(single.aggregate)[0] == "concurrent_exports"
     assert world.caller("small").export()
     streams[0].cancel()
-
-    def has_room() -> bool:
-        try:
-            return bool(single.export())
-        except grpc.RpcError as error:
-            assert exhausted(error)[0] == "concurrent_exports"
-            return False
-
-    wait_until(has_room)
+    wait_until(lambda: limit_of(single.export) != "concurrent_exports")
     streams[1].cancel()
 
 
@@ -208,16 +211,7 @@ def test_an_export_that_goes_on_counts_only_the_rest(world: World) -> None:
     stream.cancel()
     # What was not sent is free again, as soon as the server knows that nobody wants it.
     rest: list[Any] = []
-
-    def goes_on() -> bool:
-        try:
-            rest.extend(roomy.export(resume_token=token, max_batch_bytes=16 * 1024))
-        except grpc.RpcError as error:
-            assert exhausted(error)[0] == "rows_per_hour"
-            return False
-        return True
-
-    wait_until(goes_on)
+    wait_until(lambda: limit_of(lambda: rest.extend(roomy.export(resume_token=token))) != "rows_per_hour")
     assert rest[0].header.first_row == rows
     assert rest[-1].summary.total_rows == 8_000
 
@@ -229,16 +223,13 @@ def test_a_follower_ends_when_none_of_an_hours_rows_is_left(world: World) -> Non
     assert next(stream).batch.row_count == 400
     assert next(stream).HasField("progress")
     small.ingest(700)
-    token, rows = "", 400
-    with pytest.raises(grpc.RpcError) as ending:
-        while True:
-            message = next(stream)
-            if message.HasField("batch"):
-                rows, token = rows + message.batch.row_count, message.batch.resume_token
-                small.ingest(1)
-    assert exhausted(ending.value)[0] == "rows_per_hour"
-    assert rows == 1_100
-    # It can be gone on with, once there is room: that is refused by the same name.
+    while not (message := next(stream)).HasField("batch"):
+        pass
+    assert message.batch.row_count == 700
+    small.ingest(1)
+    assert refusal(lambda: list(stream))[0] == "rows_per_hour"
+    # It can be gone on with once there is room, and is refused by the same name until then.
+    token = message.batch.resume_token
     assert refusal(lambda: sparing.export(resume_token=token, follow=True))[0] == "rows_per_hour"
 
 
