@@ -117,6 +117,10 @@ bench-quick: setup ## The same with fewer events, in two minutes; writes nothing
 bench-paced: setup ## Measure small requests of many clients for a minute, and a burst (needs Go); writes nothing
 	$(BIN)/python -m tests.bench.paced $(ARGS)
 
+.PHONY: bench-greedy
+bench-greedy: setup ## Measure a small export beside another caller's fifty large ones; writes nothing
+	$(BIN)/python -m tests.bench.greedy $(ARGS)
+
 .PHONY: lock
 lock: setup ## Resolve requirements.lock anew from pyproject.toml (ARGS=--upgrade for the newest)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

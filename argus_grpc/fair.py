@@ -135,12 +135,12 @@ class FairSlots:
 
 class FairThreads(Executor):
     """A pool of threads whose work is taken up in turns of the callers: that of the call in which submit()
-    is called. Of one caller, all but one of the threads are busy at most: the work of another need not
-    wait for any of it to end."""
+    is called. Of one caller, half of the threads are busy at most, so that the work of another need not wait
+    for any of it to end."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._most_of_one = max(1, threads - 1)
+        self._most_of_one = max(1, threads // 2)
         self._waiting: Turns[Principal, Callable[[], None]] = Turns()
         self._running: Counter[Principal] = Counter()
         self._lock = threading.Lock()

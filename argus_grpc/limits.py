@@ -49,11 +49,12 @@ class Bucket:
         self._at_s = now_s
         return self.used
 
-    def wait_s(self, rate: Rate, amount: float, now_s: float) -> float:
-        """In how many seconds there is room for so much more; 0: now; infinite: never."""
+    def wait_s(self, rate: Rate, amount: float, now_s: float, promised: float = 0) -> float:
+        """In how many seconds there is room for so much more, if what is promised is taken now; 0: there is;
+        infinite: there never will be."""
         if amount > rate.burst:
             return math.inf
-        return max(0.0, (self.at(rate, now_s) + amount - rate.burst) / rate.per_s)
+        return max(0.0, (self.at(rate, now_s) + promised + amount - rate.burst) / rate.per_s)
 
     def take(self, rate: Rate, amount: float, now_s: float) -> None:
         """Takes it whether there is room or not: what is beyond delays what comes later."""
@@ -200,12 +201,8 @@ class RowAllowance:
 
     def _check_room(self, rate: Rate, rows: int) -> None:
         assert self._per_hour is not None
-        wanted = self._account.reserved_rows + rows
-        if wait_s := self._account.rows.wait_s(rate, wanted, self._clock()):
-            # When those that are reserved will have been sent is not known; a whole hour is the most.
-            raise LimitReached(
-                "rows_per_hour", self._per_hour, "rows an hour", min(wait_s, wanted / rate.per_s)
-            )
+        if wait_s := self._account.rows.wait_s(rate, rows, self._clock(), self._account.reserved_rows):
+            raise LimitReached("rows_per_hour", self._per_hour, "rows an hour", wait_s)
 
     def close(self) -> None:
         """What was reserved and not sent is free again."""

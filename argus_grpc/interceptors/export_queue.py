@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from argus_grpc.calls import current_call
+from argus_grpc.calls import Call, current_call
 from argus_grpc.errors import Cancelled, LimitReached, StoreUnavailable
 from argus_grpc.fair import FairSlots, Outcome
 from argus_grpc.interceptors.call import EXPORT_METHODS, CallInterceptor
@@ -50,15 +50,18 @@ class ExportQueue(CallInterceptor):
             try:
                 if not context.add_callback(place.stop_waiting):
                     raise Cancelled
+                call.on_interrupt(place.stop_waiting)
                 came_s = time.monotonic()
-                self._wait(place.wait(self._timeout_s), context)
+                self._check(place.wait(self._timeout_s), call, context)
                 call.queued_s = time.monotonic() - came_s
                 yield
             finally:
                 place.leave()
 
-    def _wait(self, outcome: Outcome, context: grpc.ServicerContext) -> None:
+    def _check(self, outcome: Outcome, call: Call, context: grpc.ServicerContext) -> None:
         match outcome:
+            case Outcome.REFUSED if not self._max_queued:
+                raise LimitReached("max_exports", self._max_exports, "exports at once", _RETRY_AFTER_S)
             case Outcome.REFUSED:
                 waiting = f"exports waiting while {self._max_exports} run"
                 raise LimitReached("max_queued", self._max_queued, waiting, _RETRY_AFTER_S)
@@ -66,6 +69,6 @@ class ExportQueue(CallInterceptor):
                 running = f"exports at once, for {self._timeout_s:g} s,"
                 raise LimitReached("max_exports", self._max_exports, running, _RETRY_AFTER_S)
             case Outcome.LEFT:
-                if context.is_active():
-                    raise StoreUnavailable("the server is stopping; resume to go on")
-                raise Cancelled
+                if call.interruption is not None or not context.is_active():
+                    raise Cancelled
+                raise StoreUnavailable("the server is stopping; resume to go on")

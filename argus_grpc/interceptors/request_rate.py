@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import grpc
 
 from argus_grpc.calls import current_call
-from argus_grpc.interceptors.call import OUR_METHODS, CallInterceptor
+from argus_grpc.interceptors.call import HEALTH_CHECK, CallInterceptor
 from argus_grpc.limits import Accounts
 
 
@@ -18,7 +18,7 @@ class RequestRate(CallInterceptor):
         self._accounts = accounts
 
     def concerns(self, method: str) -> bool:
-        return method.startswith(OUR_METHODS)
+        return method != HEALTH_CHECK
 
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:  # noqa: ARG002

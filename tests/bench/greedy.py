@@ -19,6 +19,7 @@ import click
 import psutil
 
 from argus_client import EventQuery, ExportClient
+from argus_grpc.access.tokens_file import create_token
 from tests.bench.dataset import CACHE, copied_store
 from tests.bench.latencies import Selected, select_some
 from tests.bench.processes import BenchFailed, argus_server
@@ -31,11 +32,11 @@ _MODES = {"alone": None, "beside greedy": "fast", "beside slow greedy": "slow 1"
 class Greedy:
     """Some processes of one caller."""
 
-    def __init__(self, address: str, exports: int, stack: ExitStack) -> None:
+    def __init__(self, address: str, exports: int, token: str, stack: ExitStack) -> None:
         each = [
             exports // _GREEDY_PROCESSES + (n < exports % _GREEDY_PROCESSES) for n in range(_GREEDY_PROCESSES)
         ]
-        self._processes = [stack.enter_context(_process(address, count)) for count in each if count]
+        self._processes = [stack.enter_context(_process(address, count, token)) for count in each if count]
 
     def say(self, line: str) -> list[str]:
         """The answer of each process."""
@@ -46,8 +47,8 @@ class Greedy:
 
 
 @contextmanager
-def _process(address: str, exports: int) -> "Iterator[subprocess.Popen[str]]":
-    command = [sys.executable, "-m", "tests.bench.greedy_process", address, str(exports)]
+def _process(address: str, exports: int, token: str) -> "Iterator[subprocess.Popen[str]]":
+    command = [sys.executable, "-m", "tests.bench.greedy_process", address, str(exports), token]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as process:
@@ -98,9 +99,12 @@ def main(rows: int, exports: int, small: tuple[int, ...], rounds: int, tries: in
     selected = {size: select_some(rows, size) for size in small}
     found = {mode: {size: Figures() for size in small} for mode in _MODES}
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="run-") as folder, ExitStack() as stack:
-        server = stack.enter_context(argus_server(copied_store(rows, Path(folder))))
-        client = stack.enter_context(ExportClient(server.address))
-        greedy = Greedy(server.address, exports, stack)
+        tokens = Path(folder, "tokens.json")
+        greedys, smalls = (create_token(tokens, name, "reader", None)[0] for name in ("greedy", "small"))
+        database = copied_store(rows, Path(folder))
+        server = stack.enter_context(argus_server(database, "--tokens", str(tokens)))
+        client = stack.enter_context(ExportClient(server.address, token=smalls))
+        greedy = Greedy(server.address, exports, greedys, stack)
         process = psutil.Process(server.process.pid)
         for _ in range(3):
             for wanted in selected.values():
@@ -129,8 +133,8 @@ def _report(size: int, by_mode: dict[str, Figures]) -> None:
     click.echo(f"{size:,} events")
     for mode, figures in by_mode.items():
         words = [
-            f"{name} median {statistics.median(of) * 1e3:7.1f} ms ({statistics.median(of) / statistics.median(base):5.1f} x),"
-            f" worst {max(of) * 1e3:7.1f} ms"
+            f"{name} median {statistics.median(of) * 1e3:7.1f} ms"
+            f" ({statistics.median(of) / statistics.median(base):5.1f} x), worst {max(of) * 1e3:7.1f} ms"
             for name, of, base in (
                 ("first batch", figures.first_batch_s, alone.first_batch_s),
                 ("whole", figures.whole_s, alone.whole_s),

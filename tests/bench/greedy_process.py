@@ -1,4 +1,4 @@
-"""`python -m tests.bench.greedy_process ADDRESS EXPORTS [TOKEN]`: exports everything, again and again.
+"""`python -m tests.bench.greedy_process ADDRESS EXPORTS TOKEN`: exports everything, again and again.
 
 Each of its exports has a connection of its own, takes the messages as they come and looks at none. Lines on
 standard input say how: `fast`, or `slow MESSAGES_PER_S` for each export, answered with `running` once all
@@ -20,10 +20,10 @@ _PAUSE_S = 0.1
 
 
 class _Greedy:
-    def __init__(self, address: str, exports: int, token: str | None) -> None:
+    def __init__(self, address: str, exports: int, token: str) -> None:
         self._address = address
         self._exports = exports
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._metadata = (("authorization", f"Bearer {token}"),)
 
     def start(self, interval_s: float) -> None:
         self._interval_s = interval_s
@@ -65,8 +65,8 @@ class _Greedy:
 
 
 def main() -> None:
-    address, exports, *token = sys.argv[1:]
-    greedy = _Greedy(address, int(exports), token[0] if token else None)
+    address, exports, token = sys.argv[1:]
+    greedy = _Greedy(address, int(exports), token)
     for line in sys.stdin:
         word, *per_s = line.split()
         if word == "stop":

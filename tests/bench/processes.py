@@ -67,12 +67,12 @@ def self_timed(module: str, *arguments: str, rows: int) -> float:
 
 
 @contextmanager
-def argus_server(database: Path) -> Iterator[ServerProcess]:
+def argus_server(database: Path, *flags: str) -> Iterator[ServerProcess]:
     """argus-server of a database, stopped at the end.
 
     Raises BenchFailed if it does not end well.
     """
-    with server_process(database) as server:
+    with server_process(database, *flags) as server:
         yield server
         if exit_code := server.stop():
             raise BenchFailed(f"exit code {exit_code} of argus-server")

@@ -129,7 +129,7 @@ def test_a_dashboard_that_is_killed_or_stopped_leaves_no_whole_answer(
 
 
 def test_a_reader_that_goes_away_ends_the_call_at_the_server(database: Path, tmp_path: Path) -> None:
-    for running in start_server(database.parent, max_exports=1):
+    for running in start_server(database.parent, max_exports=1, max_queued=0):
         with (
             dashboard_process(tmp_path, running.address) as dashboard,
             Reader(dashboard, ALL_COLUMNS) as reader,

@@ -255,29 +255,16 @@ def test_a_limit_is_refused(server: RunningServer) -> None:
 
 @pytest.fixture
 def one_slot(tmp_path: Path) -> Iterator[RunningServer]:
-    yield from start_server(tmp_path, max_exports=1)
+    yield from start_server(tmp_path, max_exports=1, queue_timeout_s=PATIENCE_S)
 
 
 def test_calling_it_off_frees_its_slot(one_slot: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     # Nothing but the cancelling itself would wake it in time.
     monkeypatch.setattr(follow, "HEARTBEAT_S", 2 * PATIENCE_S)
     for _ in range(5):
-        deadline_s = time.monotonic() + PATIENCE_S
-        while (stream := _started(one_slot)) is None:
-            assert time.monotonic() < deadline_s
-        stream.cancel()
-
-
-def _started(server: RunningServer) -> Any:
-    """A follower that waits for events; None if there is no slot for it."""
-    stream = following(server)
-    try:
+        stream = following(one_slot)
         until(stream, is_progress)
-    except grpc.RpcError as error:
-        if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-            raise
-        return None
-    return stream
+        stream.cancel()
 
 
 def test_a_server_that_stops_ends_it_at_once_to_be_resumed(tmp_path: Path) -> None:
