@@ -15,6 +15,7 @@ try:
     import structlog
 
     from argus_grpc.access.watching import BadFile
+    from argus_grpc.commands.health import health
     from argus_grpc.commands.policy import policy
     from argus_grpc.commands.token import token
     from argus_grpc.config import Config, default_database
@@ -228,6 +229,7 @@ def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> N
     _serve(config)
 
 
+main.add_command(health)
 main.add_command(policy)
 main.add_command(token)
 
