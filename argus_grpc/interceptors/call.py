@@ -19,6 +19,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 # As gRPC names them.
 _EXPORT_SERVICE = export_pb2.DESCRIPTOR.services_by_name["ExportService"].full_name
 EXPORT_METHODS = (f"/{_EXPORT_SERVICE}/StreamEvents", f"/{_EXPORT_SERVICE}/StreamAggregates")
+PLAN_METHOD = f"/{_EXPORT_SERVICE}/PlanExport"
 INGEST_METHOD = f"/{ingest_pb2.DESCRIPTOR.services_by_name['IngestService'].full_name}/IngestEvents"
 
 RPC_NAMES = {
