@@ -24,6 +24,7 @@ class Call:
     began_s: by time.monotonic().
     principal, role: who calls, once that is known, and what they may do.
     policy_version: of the policy that the role is from.
+    queued_s: how long an export, or a plan, waited for its turn.
     """
 
     request_id: str
@@ -33,6 +34,7 @@ class Call:
     principal: Principal = ANONYMOUS
     role: Role = UNRESTRICTED
     policy_version: str = "built-in"
+    queued_s: float | None = None
     export: "ExportFacts | None" = None
     ingest: "IngestFacts | None" = None
     error: Exception | None = None

@@ -1,19 +1,23 @@
-"""The server's configuration: flags over environment over file over defaults, checked at start."""
+"""The server's configuration, and what does not go together in one. Where it comes from: settings.py."""
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
 )
 
 from argus_grpc.durations import parse_duration
@@ -63,10 +67,22 @@ def default_database() -> Path:
     return platformdirs.user_data_path("argus") / "events.duckdb"
 
 
-class Config(BaseSettings):
-    """Every setting of argus-server. The environment gives ARGUS_ and the name in capitals."""
+@dataclass(frozen=True)
+class Conflict:
+    """What is wrong with a setting beside the others that it is about."""
 
-    model_config = SettingsConfigDict(env_prefix="ARGUS_", extra="forbid")
+    setting: str
+    description: str
+    others: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.description}"
+
+
+class Config(BaseModel):
+    """Every setting of argus-server."""
+
+    model_config = ConfigDict(extra="forbid")
 
     db: Path = Field(default_factory=default_database)
     no_persistence: bool = False
@@ -100,18 +116,29 @@ class Config(BaseSettings):
     token_key: str | None = Field(default=None, min_length=32)
     token_lifetime_s: int = Field(default=24 * 3600, ge=60)
     shutdown_grace_s: float = Field(default=10.0, ge=0)
+    audit_log: Path | None = None
+    metrics_listen: Annotated[str, AfterValidator(_checked_address)] | None = None
+    reflection: bool = True
+    otel: bool = False
 
     @model_validator(mode="after")
-    def _access_fits(self) -> Self:
-        mistakes = [*self._incomplete_access()]
-        if (missing := self.missing_for_others()) and not self.insecure:
-            mistakes.append(
-                f"listen: {self.listen} can be reached from other machines, which needs"
-                f" {' and '.join(missing)}; or --insecure, but then {' and '.join(self.dangers())}"
-            )
-        if mistakes:
-            raise ValueError("\n".join(mistakes))
+    def _goes_together(self, info: ValidationInfo) -> Self:
+        # Whoever gives a context asks for conflicts() itself.
+        if info.context is None and (conflicts := [str(conflict) for conflict in self.conflicts()]):
+            raise ValueError("\n".join(conflicts))
         return self
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """What does not go together."""
+        yield from self._incomplete_access()
+        if (missing := self.missing_for_others()) and not self.insecure:
+            yield Conflict(
+                "listen",
+                f"{self.listen} can be reached from other machines, which needs {' and '.join(missing)};"
+                f" or --insecure, but then {' and '.join(self.dangers())}",
+                ("insecure", "tls_cert", "tokens", "jwt_jwks", "tls_client_ca"),
+            )
+        yield from self._ways_to_keep()
 
     @property
     def knows_callers(self) -> bool:
@@ -138,58 +165,45 @@ class Config(BaseSettings):
             clauses.append("whoever is on the way can read and change what is sent, credentials too")
         return clauses
 
-    def _incomplete_access(self) -> Iterator[str]:
+    def _incomplete_access(self) -> Iterator[Conflict]:
         if self.tls_cert and not self.tls_key:
-            yield "tls_key: is needed with tls_cert"
+            yield _needed("tls_key", "tls_cert")
         if not self.tls_cert and (self.tls_key or self.tls_client_ca):
-            yield f"tls_cert: is needed with {'tls_key' if self.tls_key else 'tls_client_ca'}"
+            yield _needed("tls_cert", "tls_key" if self.tls_key else "tls_client_ca")
         if self.jwt_jwks:
             yield from (
-                f"{name}: is needed with jwt_jwks"
+                _needed(name, "jwt_jwks")
                 for name in ("jwt_issuer", "jwt_audience")
                 if not getattr(self, name)
             )
         else:
             yield from (
-                f"jwt_jwks: is needed with {name}"
+                _needed("jwt_jwks", name)
                 for name in sorted(self.model_fields_set)
                 if name.startswith("jwt_") and name != "jwt_jwks"
             )
 
-    @model_validator(mode="after")
-    def _one_way_to_keep(self) -> Self:
-        given = sorted(self.model_fields_set & {"db", "retention", "max_database_bytes"})
-        if self.no_persistence and given:
-            raise ValueError(
-                f"{given[0]}: is about a database file, and there is none with --no-persistence;"
-                " --buffer-events says how many events are kept"
+    def _ways_to_keep(self) -> Iterator[Conflict]:
+        if self.no_persistence:
+            for name in sorted(self.model_fields_set & {"db", "retention", "max_database_bytes"}):
+                yield Conflict(
+                    name,
+                    "is about a database file, and there is none with --no-persistence; --buffer-events says"
+                    " how many events are kept",
+                )
+        elif "buffer_events" in self.model_fields_set:
+            yield Conflict(
+                "buffer_events",
+                "is about events in memory, which needs --no-persistence; what a database file keeps is said"
+                " by --retention and --max-database-bytes",
+                ("no_persistence",),
             )
-        if not self.no_persistence and "buffer_events" in self.model_fields_set:
-            raise ValueError(
-                "buffer_events: is about events in memory, which needs --no-persistence; what a database file"
-                " keeps is said by --retention and --max-database-bytes"
-            )
-        return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load_config(flags: dict[str, Any], config_file: Path | None) -> Config:
-    """The configuration from flags that were given, the environment and a TOML file.
+def _needed(name: str, other: str) -> Conflict:
+    return Conflict(name, f"is needed with {to_flag(other)}", (other,))
 
-    Raises pydantic.ValidationError, which names every mistake at once.
-    """
 
-    class FileConfig(Config):
-        model_config = SettingsConfigDict(toml_file=config_file)
-
-    return FileConfig(**flags)
+def to_flag(setting: str) -> str:
+    """The flag of a setting."""
+    return f"--{setting.replace('_', '-')}"

@@ -80,6 +80,15 @@ class EventsMissed(ArgusError):
         )
 
 
+class OutOfReach(ArgusError):
+    """Events of a resumed export are older by now than its caller may see, so it cannot be whole."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "events of this export are further back in time by now than your role may see; start it anew"
+        )
+
+
 class Exhausted(ArgusError):
     """There is no more of something for now; the same call may do after retry_after_s."""
 
@@ -134,6 +143,18 @@ class Cancelled(ArgusError):
 
     def __init__(self) -> None:
         super().__init__("the call was cancelled")
+
+
+class CannotListen(ArgusError):
+    """An address cannot be had. Nobody is told but who starts the server."""
+
+
+class ExtraMissing(ArgusError):
+    """Packages that a setting needs are not installed. Nobody is told but who starts the server."""
+
+
+class AuditUnavailable(ArgusError):
+    """What would be done could not be recorded, so it is not done."""
 
 
 class StoreUnavailable(ArgusError):

@@ -13,12 +13,13 @@ import click
 
 try:
     import structlog
-    from pydantic import ValidationError
 
     from argus_grpc.access.watching import BadFile
+    from argus_grpc.commands.policy import policy
     from argus_grpc.commands.token import token
-    from argus_grpc.config import SECRETS, Config, default_database, load_config
+    from argus_grpc.config import Config, default_database
     from argus_grpc.errors import ArgusError
+    from argus_grpc.settings import BadSettings, load_config, misspelt_variables
     from argus_grpc.version import VERSION
 except ModuleNotFoundError as error:
     sys.exit(f"argus-server needs more than the client does ({error}): pip install 'argus-export[server]'")
@@ -163,6 +164,29 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="How long running calls may take to end at a stop. [default: 10]",
 )
 @click.option(
+    "--audit-log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append a line of JSON for every export, ingest and refusal; while that cannot be written, exports"
+    " and ingests are refused. [default: none]",
+)
+@click.option(
+    "--metrics-listen",
+    metavar="HOST:PORT",
+    help="Serve metrics to Prometheus there, over plain HTTP. [default: nowhere]",
+)
+@click.option(
+    "--reflection/--no-reflection",
+    default=None,
+    help="Whether gRPC's reflection tells tools what can be called. [default: reflection]",
+)
+@click.option(
+    "--otel",
+    is_flag=True,
+    default=None,
+    help="Trace every call with OpenTelemetry, which the OTEL_ variables set up.",
+)
+@click.option(
     "--config",
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -197,11 +221,14 @@ def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> N
     _log_to_stderr()
     try:
         config = load_config(given, config_file)
-    except ValidationError as error:
-        raise click.UsageError(_mistakes(error)) from None
+    except BadSettings as error:
+        raise click.UsageError(str(error)) from None
+    for sentence in misspelt_variables():
+        click.secho(f"WARNING: {sentence}", fg="yellow", err=True)
     _serve(config)
 
 
+main.add_command(policy)
 main.add_command(token)
 
 
@@ -248,16 +275,6 @@ def _on_stop_signals() -> Callable[[], object]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: writer)
     return lambda: reader.recv(1)
-
-
-def _mistakes(error: ValidationError) -> str:
-    lines = []
-    for mistake in error.errors():
-        field = ".".join(str(part) for part in mistake["loc"])
-        message = mistake["msg"].removeprefix("Value error, ")
-        value = "" if field in SECRETS else f", not {mistake['input']!r}"
-        lines.append(f"{field}: {message}{value}" if field else message)
-    return "\n".join(lines)
 
 
 def _log_to_stderr() -> None:

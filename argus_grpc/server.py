@@ -5,15 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
 from argus_grpc.entrance import Entrance
-from argus_grpc.errors import StoreUnavailable
+from argus_grpc.errors import CannotListen
 from argus_grpc.ingest import Admission
-from argus_grpc.interceptors.calls import Calls, log_call
+from argus_grpc.interceptors.calls import Calls
 from argus_grpc.interceptors.domain_errors import DomainErrors
 from argus_grpc.interceptors.export_queue import MAX_PLANS, ExportQueue, PlanQueue
 from argus_grpc.interceptors.identity import Identity
@@ -22,7 +22,9 @@ from argus_grpc.interceptors.request_rate import RequestRate
 from argus_grpc.interceptors.stalls import StallGuard
 from argus_grpc.interceptors.unread_requests import UnreadRequests
 from argus_grpc.limits import Accounts
+from argus_grpc.observers import Observers
 from argus_grpc.service import ExportService, IngestService
+from argus_grpc.serving import ServingStatus
 from argus_grpc.store import CommitTiming, DuckDbStore, RetentionLimits
 from argus_grpc.tokens import TokenMaker
 from argus_grpc.v1 import export_pb2, export_pb2_grpc, ingest_pb2, ingest_pb2_grpc
@@ -42,13 +44,14 @@ _MAX_PENDING_S = 600
 class Server:
     """A running server. Close it, or use `with`; that ends running calls after the grace time.
 
-    Raises BadFile if a file of TLS, identity or policy cannot be used; StoreUnavailable if the database
-    cannot be opened or the address cannot be had.
+    Raises BadFile if a file of TLS or identity cannot be used, StoreUnavailable if the database cannot be
+    opened, AuditUnavailable if the audit log cannot, and CannotListen if an address cannot be had.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._entrance = Entrance(config)
+        self._observers = Observers(config)
         self._store = DuckDbStore(
             None if config.no_persistence else config.db,
             memory_limit_bytes=config.memory_limit,
@@ -60,6 +63,7 @@ class Server:
                 max_age_s=config.retention.total_seconds() if config.retention else None,
                 max_bytes=config.max_database_bytes,
             ),
+            on_commit_took=self._observers.committed,
         )
         key = config.token_key.encode() if config.token_key else self._store.random_bytes("resume_token_key")
         tokens = TokenMaker(key, config.token_lifetime_s)
@@ -83,12 +87,15 @@ class Server:
             # the kind of a method's request stands next to it, and of its answer next to gRPC.
             interceptors=[
                 LaterAnswers(),
-                Calls([log_call]),
+                Calls(self._observers.on_ended),
+                *self._observers.of_all,
                 DomainErrors(),
                 self._identity,
+                *self._observers.of_known_callers,
                 RequestRate(accounts),
                 self._queue,
                 self._plans,
+                *self._observers.of_running_exports,
                 self._stalls,
                 UnreadRequests(),
             ],
@@ -114,23 +121,28 @@ class Server:
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(self._store, admission), self._grpc)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection(
-            (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
-        )
+        if config.reflection:
+            reflection.enable_server_reflection(
+                (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc
+            )
 
         host = config.listen.rpartition(":")[0]
         try:
             port = self._entrance.listen(self._grpc, config.listen)
-        except RuntimeError as error:
+            self._observers.begin(self._store, lambda: self._queue.waiting)
+        except (RuntimeError, CannotListen) as error:
             self._entrance.close()
             self._stalls.close()
             self._store.close()
-            raise StoreUnavailable(f"cannot listen on {config.listen}; is another server there?") from error
+            self._observers.close()
+            if isinstance(error, CannotListen):
+                raise
+            raise CannotListen(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
+        self.metrics_address = self._observers.metrics_address
         self._entrance.watch(self._identity.look)
         self._grpc.start()
-        for service in ("", *_SERVICES):
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._serving = ServingStatus(self._health, dict.fromkeys(_SERVICES, self._is_serving))
 
     def __enter__(self) -> Self:
         return self
@@ -149,5 +161,10 @@ class Server:
         has_stopped.wait()
         self._threads.shutdown()
         self._entrance.close()
+        self._serving.close()
         self._stalls.close()
         self._store.close()
+        self._observers.close()
+
+    def _is_serving(self) -> bool:
+        return self._store.is_available and self._observers.can_record

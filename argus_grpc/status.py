@@ -99,13 +99,25 @@ _TABLE: Mapping[type[errors.ArgusError], _Row] = {
         "EVENTS_REMOVED",
         _precondition("EVENTS_REMOVED", "query.after_sequence"),
     ),
+    errors.OutOfReach: (
+        Code.FAILED_PRECONDITION,
+        "OUT_OF_REACH",
+        _precondition("OUT_OF_REACH", "events"),
+    ),
     errors.LimitReached: (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED", _exhausted),
     errors.StoreFull: (Code.RESOURCE_EXHAUSTED, "STORE_FULL", _exhausted),
     errors.TooLarge: (Code.RESOURCE_EXHAUSTED, "TOO_LARGE", _quota),
     errors.SumOverflow: (Code.OUT_OF_RANGE, "SUM_OVERFLOW", _bad_field),
     errors.Cancelled: (Code.CANCELLED, "CANCELLED", _no_details),
+    errors.AuditUnavailable: (Code.UNAVAILABLE, "AUDIT_UNAVAILABLE", _no_details),
     errors.StoreUnavailable: (Code.UNAVAILABLE, "STORE_UNAVAILABLE", _no_details),
 }
+
+
+def reason_of(error: Exception) -> str:
+    """The ErrorInfo reason that the caller is told."""
+    row = _TABLE.get(type(error)) if isinstance(error, errors.ArgusError) else None
+    return row[1] if row else "INTERNAL"
 
 
 def status_of(error: Exception, request_id: str) -> Status:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 
+from argus_grpc.access import Role
 from argus_grpc.calls import IngestFacts
 from argus_grpc.errors import Cancelled
 from argus_grpc.ingest.admission import Admission
@@ -18,6 +19,7 @@ def ingest(
     store: DuckDbStore,
     admission: Admission,
     facts: IngestFacts,
+    role: Role,
     receive: Callable[[], bytes],
     is_wanted: Callable[[], bool],
 ) -> "Future[Appended]":
@@ -25,8 +27,9 @@ def ingest(
     committed. What becomes known of it is put into `facts`.
 
     Raises LimitReached when there is too much under way, InvalidField, naming the first event and field that
-    does not fit, and Cancelled if nobody wants the answer any more before the request is decoded; after that
-    it is stored all the same. What else comes in place of the answer, Appender.append says.
+    does not fit, NotPermitted, naming the first that the role does not allow, and Cancelled if nobody wants
+    the answer any more before the request is decoded; after that it is stored all the same. What else comes
+    in place of the answer, Appender.append says.
     """
     with ExitStack() as place:
         call = place.enter_context(admission.call())
@@ -36,7 +39,7 @@ def ingest(
         with admission.decoding:
             if not is_wanted():
                 raise Cancelled
-            events, batch_id = decode(request)
+            events, batch_id = decode(request, role)
         del request
         facts.events = events.num_rows
         if batch_id:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -18,6 +18,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 # As gRPC names them.
 _EXPORT_SERVICE = export_pb2.DESCRIPTOR.services_by_name["ExportService"].full_name
+OUR_METHODS = f"/{export_pb2.DESCRIPTOR.package}."
+"""What the names of all of them begin with; those of gRPC's own services do not."""
 EXPORT_METHODS = (f"/{_EXPORT_SERVICE}/StreamEvents", f"/{_EXPORT_SERVICE}/StreamAggregates")
 PLAN_METHOD = f"/{_EXPORT_SERVICE}/PlanExport"
 INGEST_METHOD = f"/{ingest_pb2.DESCRIPTOR.services_by_name['IngestService'].full_name}/IngestEvents"
@@ -86,8 +88,12 @@ class CallInterceptor(grpc.ServerInterceptor):
         if stream_behavior := handler.unary_stream or handler.stream_stream:
 
             def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-                with self.around(method, context):
-                    yield from self.along(stream_behavior(request, context), method, context)
+                # Closed here, since an error that is kept would keep what it went through open.
+                with (
+                    self.around(method, context),
+                    closing(cast(Any, stream_behavior(request, context))) as messages,
+                ):
+                    yield from self.along(messages, method, context)
 
             if handler.request_streaming:
                 return grpc.stream_stream_rpc_method_handler(stream, **serializers)

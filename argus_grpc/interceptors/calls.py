@@ -37,10 +37,17 @@ class Calls(CallInterceptor):
         try:
             yield
         finally:
-            status = context.code()  # type: ignore[attr-defined]
-            code = status.name if status else "OK" if context.is_active() else "CANCELLED"
+            code = code_of(context)
             for on_ended in self._on_ended:
                 on_ended(call, code)
+
+
+def code_of(context: grpc.ServicerContext) -> str:
+    """The name of the status code of a call that is over."""
+    status = context.code()  # type: ignore[attr-defined]
+    if status:
+        return str(status.name)
+    return "OK" if context.is_active() else "CANCELLED"
 
 
 def log_call(call: Call, code: str) -> None:

@@ -1,5 +1,6 @@
 """Lets only so many exports, and so many plans, run at once; others wait for their turn, for a while."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -65,7 +66,9 @@ class Queue(CallInterceptor):
             if not context.add_callback(place.stop_waiting):
                 raise Cancelled
             call.on_interrupt(place.stop_waiting)
+            came_s = time.monotonic()
             self._check(place.wait(self._timeout_s), call, context)
+            call.queued_s = time.monotonic() - came_s
             yield
         finally:
             place.leave()

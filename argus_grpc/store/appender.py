@@ -66,6 +66,7 @@ class Appender:
         columns that any of them has set, and sequence) and their sequences, before anyone is told. It must
         not raise.
     before_commit: called in each transaction once all its events (as above) are in.
+    on_commit_took: called with the seconds of each transaction.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Appender:
         on_committed: OnCommitted,
         timing: CommitTiming = DEFAULT_TIMING,
         before_commit: BeforeCommit | None = None,
+        on_commit_took: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._make_room = make_room
@@ -85,6 +87,7 @@ class Appender:
         self._on_committed = on_committed
         self._timing = timing
         self._before_commit = before_commit
+        self._on_commit_took = on_commit_took
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._unanswered: dict[BatchId, _Waiting] = {}
@@ -232,7 +235,9 @@ class Appender:
                 }
             )
             with self._database.cursor() as connection:
+                began_s = time.monotonic()
                 self._insert(connection, events, named)
+                self._on_commit_took(time.monotonic() - began_s)
         except Exception as error:
             if not self._are_stored(sequences):
                 self._refuse(group, error)

@@ -8,6 +8,8 @@ from typing import TypeVar
 import duckdb
 import structlog
 
+from argus_grpc.errors import StoreUnavailable
+
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 
@@ -73,6 +75,16 @@ class Database:
         except duckdb.FatalException:
             with self.cursor() as cursor:
                 return read(cursor)
+
+    def is_available(self) -> bool:
+        """Whether it can be used. One that DuckDB has given up is opened again first, if that can be."""
+        if not self._is_given_up:
+            return True
+        try:
+            with self.cursor():
+                return True
+        except StoreUnavailable:
+            return False
 
     def close(self) -> None:
         """Closes it, once no cursor is in use."""

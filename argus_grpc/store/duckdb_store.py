@@ -53,6 +53,7 @@ class DuckDbStore:
     path: the file; None keeps the newest events in memory.
     newest_events: how many those are.
     limits: what a file keeps.
+    on_commit_took: called with the seconds of each commit, by the thread that commits.
     clock: says the seconds since the Unix epoch.
 
     Safe for use by many threads. Raises StoreUnavailable if the file cannot be opened.
@@ -68,6 +69,7 @@ class DuckDbStore:
         *,
         newest_events: int = DEFAULT_NEWEST_EVENTS,
         limits: RetentionLimits = NO_LIMITS,
+        on_commit_took: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         log_bytes = checkpoint_bytes(limits.max_bytes)
@@ -88,13 +90,13 @@ class DuckDbStore:
         """Names this store, wherever its file is moved: sequences mean nothing to another one."""
         # The first compilation loads the compiler, half a second that no caller should wait.
         ibis.to_sql(ibis.table({"sequence": "int64"}, name="events"), dialect="duckdb")
-        self._newest = self._retention = None
+        self._newest = self._retention = self._files = None
         if path is None:
             self._newest = Newest(newest_events, memory_limit_bytes, self._database, self._removals)
         else:
-            files = DatabaseFiles(path, self._database, log_bytes)
+            self._files = DatabaseFiles(path, self._database, log_bytes)
             self._retention = Retention(
-                limits, self._database, files, self._removals, lambda: self._watermark, clock
+                limits, self._database, self._files, self._removals, lambda: self._watermark, clock
             )
         self._folder = path.parent if path else None
         self._disk = DiskSpace(path.parent, disk_reserve_bytes) if path else None
@@ -110,6 +112,7 @@ class DuckDbStore:
             self._on_committed,
             commit_timing,
             self._newest.before_commit if self._newest else None,
+            on_commit_took,
         )
         if self._retention:
             self._retention.start()
@@ -123,6 +126,21 @@ class DuckDbStore:
     def removed_through(self) -> int:
         """The events with sequences from 1 to this one are gone; 0: none is."""
         return self._removals.through
+
+    @property
+    def is_available(self) -> bool:
+        """Whether events can be read and stored."""
+        return self._database.is_available()
+
+    @property
+    def file_bytes(self) -> int:
+        """The size of the database's file; 0 in memory."""
+        return self._files.file_bytes() if self._files else 0
+
+    @property
+    def wal_bytes(self) -> int:
+        """The size of its logs."""
+        return self._files.wal_bytes() if self._files else 0
 
     def wait_for_commit(self, after: int, timeout_s: float, is_over: Callable[[], bool]) -> None:
         """Returns once an event with a greater sequence is committed, is_over() holds, or the time is up.

@@ -119,7 +119,9 @@ class Values:
             raise problem from error
 
     def _tell(self, violation: Violation) -> BadParameter:
-        found = _FIELD.match(violation.field)
+        # Both are of the one parameter, in whose list their places are not those of the request's.
+        field = violation.field.replace("query.source_prefixes", "query.sources").partition("[")[0]
+        found = _FIELD.match(field if field == "query.sources" else violation.field)
         for parameter in self._parameters:
             if found and parameter.field == found["path"] and parameter.name in self._given:
                 given = _items(parameter, self._given[parameter.name])
@@ -130,6 +132,8 @@ class Values:
 
     def _in_own_words(self, violation: Violation) -> str:
         names = {parameter.field: parameter.name for parameter in reversed(self._parameters)}
+        if source := names.get("query.sources"):
+            names["query.source_prefixes"] = source
         return tell_violations([violation], names)[0].partition(": ")[2]
 
 

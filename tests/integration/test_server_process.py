@@ -171,17 +171,17 @@ def _serves(channel: grpc.Channel) -> bool:
         (
             ["--listen", "0.0.0.0:0"],
             {},
-            "0.0.0.0:0 can be reached from other machines, which needs --insecure",
+            "0.0.0.0:0 can be reached from other machines, which needs TLS",
         ),
-        (["--listen", "example.org:1"], {}, "needs --insecure"),
-        (["--listen", "nonsense"], {}, "listen: 'nonsense' is not an address; write HOST:PORT"),
-        (["--max-exports", "0"], {}, "max_exports: Input should be greater than or equal to 1, not 0"),
+        (["--listen", "example.org:1"], {}, "or --insecure, but then everyone"),
+        (["--listen", "nonsense"], {}, "--listen: 'nonsense' is not an address; write HOST:PORT"),
+        (["--max-exports", "0"], {}, "--max-exports: Input should be greater than or equal to 1, not 0"),
         (
             [],
             {"ARGUS_MEMORY_LIMIT": "lots"},
-            "memory_limit: could not parse value and unit from byte string, not 'lots'",
+            "ARGUS_MEMORY_LIMIT: could not parse value and unit from byte string, not 'lots'",
         ),
-        ([], {"ARGUS_TOKEN_KEY": "sesame"}, "token_key: String should have at least 32 characters"),
+        ([], {"ARGUS_TOKEN_KEY": "sesame"}, "ARGUS_TOKEN_KEY: String should have at least 32 characters"),
         (["--config", "missing.toml"], {}, "'missing.toml' does not exist"),
     ],
 )

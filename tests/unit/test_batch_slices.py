@@ -32,6 +32,6 @@ def test_narrow_batches_fit_a_message(columns: list[str], encoding: "Encoding.Va
     parts = list(slice_by_bytes(window, ROWS, max_bytes=2 * 1024 * 1024))
 
     assert sum(part.num_rows for part in parts) == ROWS
-    sizes = [len(encode_batch(part, encoding, 0, "t" * 500)) for part in parts]
+    sizes = [len(encode_batch(part, encoding, 0, "t" * 500).message) for part in parts]
     assert max(sizes) <= GRPC_LIMIT_BYTES
     assert max(sizes) > GRPC_LIMIT_BYTES / 16

@@ -135,7 +135,7 @@ def test_set_zeros_and_empty_texts_are_written() -> None:
 def test_a_batch_has_the_rows_and_their_checksum(encoding: "Encoding.ValueType") -> None:
     batch = stored(COLUMNS, [Event(sequence=7, thread_name="a" * 300), Event(sequence=8)])
     plain = plain_messages(batch)
-    answer = StreamEventsResponse.FromString(encode_batch(batch, encoding, 6, "token"))
+    answer = StreamEventsResponse.FromString(encode_batch(batch, encoding, 6, "token").message)
     assert answer.batch.rows == plain
     assert answer.batch.crc32c == google_crc32c.value(plain.SerializeToString(deterministic=True))
     assert (answer.batch.first_row, answer.batch.row_count, answer.batch.resume_token) == (6, 2, "token")

@@ -1,0 +1,135 @@
+"""A call → its record in the audit log. docs/audit-record.schema.json describes it."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from argus_grpc.access import UNRESTRICTED
+from argus_grpc.calls import Call, ExportFacts, IngestFacts
+from argus_grpc.errors import ArgusError, NotAuthenticated
+from argus_grpc.status import reason_of
+
+_KINDS = {
+    "StreamEvents": "export",
+    "StreamAggregates": "export",
+    "PlanExport": "plan",
+    "IngestEvents": "ingest",
+}
+_REFUSALS = frozenset(
+    {
+        "FAILED_PRECONDITION",
+        "INVALID_ARGUMENT",
+        "OUT_OF_RANGE",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "UNAUTHENTICATED",
+    }
+)
+
+
+def is_audited(method: str) -> bool:
+    """Whether every call of a method has a record. Those of other methods have one when they are refused."""
+    return _name(method) in _KINDS
+
+
+def to_record(call: Call, code: str | None) -> dict[str, Any] | None:
+    """The record of a call that is over, by its status code's name; None if it needs none.
+
+    code: None says that an export begins.
+    """
+    state = "BEGUN" if code is None else _state(call, code)
+    if not is_audited(call.method) and state != "REFUSED":
+        return None
+    record = {
+        "time": _rfc3339(time.time()),
+        "kind": _KINDS.get(_name(call.method), "other"),
+        "state": state,
+        "requestId": call.request_id,
+        "who": _who(call),
+        "peer": call.peer,
+        "method": call.method.lstrip("/"),
+        "policyVersion": call.policy_version,
+        "code": code,
+        "durationS": round(time.monotonic() - call.began_s, 6),
+    }
+    if call.error is not None:
+        record["reason"] = reason_of(call.error)
+        record["message"] = str(call.error) if isinstance(call.error, ArgusError) else None
+    if call.export is not None:
+        record |= _export(call.export)
+    if call.ingest is not None:
+        record |= _ingest(call.ingest)
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def lost_record(count: int) -> dict[str, Any]:
+    """Says that so many records found no room while the log could not be written."""
+    return {"time": _rfc3339(time.time()), "kind": "lost", "records": count}
+
+
+def to_line(record: Mapping[str, Any]) -> bytes:
+    """One line of ASCII: nothing that a caller sent can end a line, or speak to a terminal."""
+    return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def _state(call: Call, code: str) -> str:
+    if code == "OK":
+        return call.export.completeness or "COMPLETE" if call.export else "COMPLETE"
+    if code == "CANCELLED":
+        return "CANCELLED"
+    return "REFUSED" if code in _REFUSALS and call.export is None else "FAILED"
+
+
+def _who(call: Call) -> dict[str, str] | None:
+    """None where that is not known."""
+    if isinstance(call.error, NotAuthenticated):
+        return None
+    principal = call.principal
+    # A caller whose role there is not has been given none.
+    has_role = call.role is not UNRESTRICTED or principal.kind == "anonymous"
+    role = call.role.name if has_role else principal.role
+    return {"name": principal.name, "kind": principal.kind, "role": role}
+
+
+def _export(export: ExportFacts) -> dict[str, Any]:
+    facts = {
+        "query": MessageToDict(export.query),
+        "columns": list(export.columns),
+        "redacted": list(export.redacted_columns),
+        "aggregation": MessageToDict(export.aggregation) if export.aggregation else None,
+        "watermark": export.watermark,
+    }
+    if not export.export_id:
+        return facts
+    return facts | {
+        "exportId": export.export_id,
+        "firstRow": export.first_row,
+        "rows": export.rows,
+        "bytes": export.payload_bytes,
+        "digest": export.digest,
+    }
+
+
+def _ingest(ingest: IngestFacts) -> dict[str, Any]:
+    stored = ingest.sequences
+    return {
+        "source": ingest.source or None,
+        "batchId": ingest.batch_id or None,
+        "bytes": ingest.request_bytes,
+        "events": ingest.events,
+        "firstSequence": stored[0] if stored else None,
+        "lastSequence": stored[-1] if stored else None,
+        "wasStoredBefore": ingest.was_stored_before if stored else None,
+    }
+
+
+def _name(method: str) -> str:
+    return method.rpartition("/")[2]
+
+
+def _rfc3339(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,25 @@
+"""Gives each call of our services a span."""
+
+from contextlib import AbstractContextManager
+from functools import partial
+
+import grpc
+
+from argus_grpc.calls import current_call
+from argus_grpc.interceptors.call import OUR_METHODS, CallInterceptor
+from argus_grpc.interceptors.calls import code_of
+from argus_grpc.tracing import Tracing
+
+
+class Traced(CallInterceptor):
+    """Stands outside of what turns errors into statuses."""
+
+    def __init__(self, tracing: Tracing) -> None:
+        super().__init__()
+        self._tracing = tracing
+
+    def concerns(self, method: str) -> bool:
+        return method.startswith(OUR_METHODS)
+
+    def around(self, method: str, context: grpc.ServicerContext) -> AbstractContextManager[None]:  # noqa: ARG002
+        return self._tracing.span(current_call(), context.invocation_metadata(), partial(code_of, context))

@@ -1,0 +1,76 @@
+"""grpc.health.v1 by service, and reflection, as an operator's tools meet them."""
+
+import contextlib
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from argus_grpc.config import Config
+from argus_grpc.server import Server
+from tests.conftest import RunningServer, start_server
+
+pytestmark = pytest.mark.duckdb
+
+SERVICES = ("argus_grpc.v1.ExportService", "argus_grpc.v1.IngestService", "")
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def statuses(server: RunningServer) -> set[int]:
+    stub = health_pb2_grpc.HealthStub(server.channel)
+    return {stub.Check(health_pb2.HealthCheckRequest(service=service)).status for service in SERVICES}
+
+
+def test_a_database_that_is_lost_is_not_served_from(tmp_path: Path) -> None:
+    config = Config(no_persistence=True, listen="127.0.0.1:0", shutdown_grace_s=1)
+    with Server(config) as running, grpc.insecure_channel(running.address) as channel:
+        server = RunningServer(running, tmp_path, channel)
+        assert statuses(server) == {SERVING}
+        # As DuckDB leaves it when it has given up: what was in memory cannot be opened again.
+        server.server._store._database._is_given_up = True
+        while statuses(server) != {NOT_SERVING}:
+            pass
+
+
+def test_a_database_that_can_be_opened_again_is_served_from(server: RunningServer) -> None:
+    first = server.server._store._database._connection
+    server.server._store._database._is_given_up = True
+    while server.server._store._database._connection is first:
+        pass
+    assert statuses(server) == {SERVING}
+
+
+def see_on(watch: Iterable[health_pb2.HealthCheckResponse], seen: list[int]) -> None:
+    # The stop ends the call, too.
+    with contextlib.suppress(grpc.RpcError):
+        seen.extend(answer.status for answer in watch)
+
+
+def test_watchers_are_told_of_a_stop(tmp_path: Path) -> None:
+    seen: list[int] = []
+    for server in start_server(tmp_path):
+        watch = health_pb2_grpc.HealthStub(server.channel).Watch(
+            health_pb2.HealthCheckRequest(service=SERVICES[0])
+        )
+        seen.append(next(watch).status)
+
+        watcher = threading.Thread(target=see_on, args=(watch, seen))
+        watcher.start()
+        server.server.close()
+        watcher.join(timeout=30)
+        break
+    assert seen == [SERVING, NOT_SERVING]
+
+
+def test_reflection_can_be_switched_off(tmp_path: Path) -> None:
+    for server in start_server(tmp_path, reflection=False):
+        question = reflection_pb2.ServerReflectionRequest(list_services="")
+        stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+        with pytest.raises(grpc.RpcError) as refused:
+            list(stub.ServerReflectionInfo(iter([question])))
+        assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
