@@ -93,10 +93,9 @@ def refusal_of(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str] |
     try:
         call()
     except grpc.RpcError as raised:
-        error = raised
+        error: grpc.Call = raised  # type: ignore[assignment] # it is one, too
     else:
         return None
-    assert isinstance(error, grpc.Call)
     status = rpc_status.from_call(error)
     assert status is not None
     info, field = ErrorInfo(), BadRequest()
