@@ -61,18 +61,18 @@ def arrow_stream(events: list[Event]) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    stream: bytes = sink.getvalue().to_pybytes()
+    return stream
 
 
 def forbidden_field(role: RoleTable, events: list[Event], path: str) -> str | None:
     """The field of the first source that the role may not bring, else of the first type."""
-    for name, is_allowed in (
-        ("source", lambda event: policies.allows_source(role, event.source)),
-        ("event_type", lambda event: policies.allows_type(role, event.event_type)),
-    ):
-        for place, event in enumerate(events):
-            if not is_allowed(event):
-                return path.format(place=place, name=name)
+    for place, event in enumerate(events):
+        if not policies.allows_source(role, event.source):
+            return path.format(place=place, name="source")
+    for place, event in enumerate(events):
+        if not policies.allows_type(role, event.event_type):
+            return path.format(place=place, name="event_type")
     return None
 
 

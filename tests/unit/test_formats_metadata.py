@@ -109,6 +109,12 @@ def test_query_times_of_all_years(text: str) -> None:
     assert export_metadata(header)["query"]["from"] == text
 
 
+def test_beginnings_of_sources_stand_with_the_sources() -> None:
+    query = EventQuery(sources=["a"], source_prefixes=["prod-", ""])
+    assert query_metadata(query)["sources"] == ["a", "prod-*", "*"]
+    assert query_metadata(EventQuery(source_prefixes=["b"]))["sources"] == ["b*"]
+
+
 def test_redacted_columns_are_named() -> None:
     header = ExportHeader(order=Order.ORDER_TIME, redacted_columns=["thread_name", "source"])
     assert export_metadata(header)["redactedColumns"] == ["thread_name", "source"]
