@@ -197,7 +197,7 @@ def parse_source_prefix(source: str) -> str | None:
     beginning = source.removesuffix("*")
     if "*" in beginning:
         raise ValueError(
-            f"{source!r} has a * before its end; allowed: a name, or the beginning of names and a * at the end"
+            f"{source!r} has a * before its end; allowed: a name, or what names begin with and a * at the end"
         )
     return None if beginning == source else beginning
 

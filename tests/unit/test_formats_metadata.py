@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from argus_client.formats import FORMATS, RenderOptions, export_metadata, make_renderer
+from argus_client.formats.metadata import query_metadata
 from argus_grpc.columns import DEFAULT_COLUMNS
 from argus_grpc.v1.event_pb2 import Event, EventType
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, Order
