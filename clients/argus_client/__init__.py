@@ -14,17 +14,21 @@ from argus_client.errors import (
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
+    NotSignedIn,
     OutputError,
     ResumeRefused,
     ServerError,
     ServerUnavailable,
     SourceError,
+    TlsFailed,
     Violation,
 )
 from argus_client.export import Export
 from argus_client.query import EventQuery
 from argus_client.retry import Backoff
 from argus_client.stream import ResumePoint
+from argus_client.tokens import TokenFile
+from argus_client.transport import Tls
 from argus_client.writing import Written
 
 __all__ = [
@@ -39,12 +43,16 @@ __all__ = [
     "InvalidRequest",
     "LimitExceeded",
     "NotAllowed",
+    "NotSignedIn",
     "OutputError",
     "ResumePoint",
     "ResumeRefused",
     "ServerError",
     "ServerUnavailable",
     "SourceError",
+    "Tls",
+    "TlsFailed",
+    "TokenFile",
     "Violation",
     "Written",
 ]

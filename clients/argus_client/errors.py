@@ -2,8 +2,10 @@
 
 ArgusClientError
 ├── InvalidRequest        the request does not fit; .violations names field, value and rule
-├── NotAllowed            not signed in, or not permitted
+├── NotAllowed            the server does not permit it; .violations names field, value and why
+│   └── NotSignedIn       it does not know who calls: no token or certificate, or none that is good
 ├── ServerUnavailable     no server there, or it went away
+│   └── TlsFailed         it is there, but TLS with it does not come about; .problem says why
 ├── LimitExceeded         a limit of the server's was met
 ├── ResumeRefused         a resume token that the server does not take any more
 ├── EventsMissed          events that the export should have begun with are gone from the server
@@ -14,6 +16,7 @@ ArgusClientError
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 class ArgusClientError(Exception):
@@ -37,7 +40,25 @@ class InvalidRequest(ArgusClientError):
 
 
 class NotAllowed(ArgusClientError):
-    """Not signed in, or not permitted."""
+    """The server does not permit this caller what was asked. `violations` is empty where it is not about
+    fields of the request."""
+
+    def __init__(self, message: str, violations: tuple[Violation, ...] = ()) -> None:
+        super().__init__(message)
+        self.violations = violations
+
+
+class NotSignedIn(NotAllowed):
+    """The server does not know who calls: a token or certificate is missing, wrong or no longer good.
+
+    has_new_token: whether another token has come since the call was made, which was not tried yet.
+    """
+
+    def __init__(
+        self, message: str, violations: tuple[Violation, ...] = (), *, has_new_token: bool = False
+    ) -> None:
+        super().__init__(message, violations)
+        self.has_new_token = has_new_token
 
 
 class ServerUnavailable(ArgusClientError):
@@ -48,12 +69,39 @@ class ServerUnavailable(ArgusClientError):
         self.retry_after_s = retry_after_s
 
 
-class LimitExceeded(ArgusClientError):
-    """A limit of the server's was met. One that passes says after how many seconds to come again."""
+TlsProblem = Literal[
+    "server_plaintext",
+    "server_tls",
+    "untrusted",
+    "name",
+    "expired",
+    "client_certificate",
+    "not_grpc",
+    "handshake",
+]
+"""What is wrong: the server speaks no TLS; it does, and was spoken to in plaintext; its certificate is not
+trusted, is for another name, or is out of its time; it hung up on the client's certificate, or for want of
+one; it speaks TLS, but not gRPC; or it ended the handshake."""
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+
+class TlsFailed(ServerUnavailable):
+    """A server is there, but no connection to it comes about, because of TLS."""
+
+    def __init__(
+        self, message: str, retry_after_s: float | None = None, *, problem: TlsProblem = "handshake"
+    ) -> None:
+        super().__init__(message, retry_after_s)
+        self.problem = problem
+
+
+class LimitExceeded(ArgusClientError):
+    """A limit of the server's was met: `limit` is its name, if it is told. One that passes says after how
+    many seconds to come again."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None, *, limit: str | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
 
 class ResumeRefused(ArgusClientError):
