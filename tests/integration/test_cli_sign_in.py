@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from argus_client import ExportClient, NotSignedIn, Tls, TokenFile
+from argus_client import EventQuery, ExportClient, NotSignedIn, Tls, TokenFile
 from argus_grpc.access.tokens_file import revoke_tokens
 from argus_grpc.v1.event_pb2 import Event, EventType
+from tests.argus_peer import ArgusPeer, thread_start
+from tests.collector_process import collector_process
 from tests.identities import TlsFiles, id_of, make_token, tls_server
 from tests.processes import ENVIRONMENT, ServerProcess, server_process
 from tests.refusals import wait_until
@@ -75,6 +77,27 @@ def test_otherwise_the_exit_code_is_4_and_it_says_what_to_do(folder: Path, serve
     assert "The token from wrong.token was sent." in wrong.stderr
     assert "IngestEvents is not open to the role 'reader'" in reading.stderr
     assert not [path.name for path in folder.iterdir() if path.name.startswith("b.csv")]
+
+
+def test_a_collector_keeps_events_until_its_token_is_a_good_one(
+    folder: Path, server: ServerProcess, tmp_path: Path
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("argus_0_wrong\n")
+    ca = folder / "ca.pem"
+    options = ("--server", server.address, "--tls-ca", str(ca), "--token-file", str(token_file))
+    with (
+        ArgusPeer() as peer,
+        collector_process(tmp_path, peer.url, *options, "--source", "live") as collector,
+    ):
+        peer.happen([thread_start(1)])
+        wait_until(lambda: f"The token from {token_file} was sent." in collector.said)
+        assert "events wait in" in collector.said
+        token_file.write_text((folder / "writer.token").read_text())
+        wait_until(lambda: "the server takes events again" in collector.said)
+        assert collector.stop() == 0
+    with ExportClient(server.address, token=TokenFile(folder / "reader.token"), tls=Tls(ca)) as client:
+        assert client.export(EventQuery(sources="live")).to_arrow()["thread_id"].to_pylist() == [1]
 
 
 def test_token_and_certificate_are_replaced_while_an_export_runs(tmp_path: Path) -> None:
