@@ -44,8 +44,9 @@ class ExportClient:
         unix:) is spoken to in plaintext, any other over TLS with the system's trust store.
     insecure: plaintext in any case: whoever is on the way can read and change all, the token included.
     retry_for_s: an export that has begun goes on by itself when the server goes away, trying again
-        for so many seconds without progress; 0: it fails at once. One that the server asks to come
-        back later is tried again even before it has begun. So is a batch of events, see `send_batch`.
+        for so many seconds without progress; 0: it fails at once. Whatever the server asks to come back
+        later for is tried again even before it has begun; so is, once, what it refused for a token that
+        has been replaced since. A batch of events is sent again too, see `send_batch`.
     backoff: how long it waits between these tries.
     """
 
