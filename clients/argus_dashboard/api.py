@@ -11,6 +11,7 @@ from argus_client.formats.objects import objects_text
 from argus_client.grouping import GROUP_KEYS, measures_of
 from argus_client.query import EVENT_TYPE_CODES
 from argus_dashboard.answers import answer, json_answer
+from argus_dashboard.callers import caller_of
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.parameters import Parameter, Values, parse_query, whole_number
 from argus_dashboard.query_parameters import COLUMNS_PARAMETER, QUERY_PARAMETERS, event_query
@@ -35,7 +36,7 @@ async def columns(request: Request) -> Response:
     that has them."""
     parse_query(request.scope["query_string"], NO_PARAMETERS)
     gateway: Gateway = request.app.state.gateway
-    found = await gateway.call(lambda client: client.columns())
+    found = await gateway.call(caller_of(request), lambda client: client.columns())
     return json_answer(
         request,
         {
@@ -57,7 +58,7 @@ async def plan(request: Request) -> Response:
     query = event_query(values)
     gateway: Gateway = request.app.state.gateway
     with values.naming_violations():
-        found = await gateway.call(lambda client: client.plan(query, columns=values["columns"]))
+        found = await gateway.call(caller_of(request), lambda client: client.plan(query, columns=values["columns"]))
     return json_answer(request, plan_metadata(found))
 
 
@@ -67,7 +68,7 @@ async def events(request: Request) -> Response:
     query = event_query(values)
     gateway: Gateway = request.app.state.gateway
     with values.naming_violations():
-        body = await gateway.call(lambda client: _newest_as_json(client, query, values))
+        body = await gateway.call(caller_of(request), lambda client: _newest_as_json(client, query, values))
     return answer(request, body, "application/json")
 
 
@@ -83,9 +84,6 @@ async def healthz(request: Request) -> Response:
     """GET /healthz: whether the dashboard runs, and reaches its server."""
     parse_query(request.scope["query_string"], NO_PARAMETERS)
     gateway: Gateway = request.app.state.gateway
-    headers = {"Cache-Control": "no-store"}
     if await gateway.is_server_reachable():
-        return JSONResponse({"status": "ok", "server": "reachable"}, headers=headers)
-    return JSONResponse(
-        {"status": "unavailable", "server": "unreachable"}, HTTPStatus.SERVICE_UNAVAILABLE, headers=headers
-    )
+        return JSONResponse({"status": "ok", "server": "reachable"})
+    return JSONResponse({"status": "unavailable", "server": "unreachable"}, HTTPStatus.SERVICE_UNAVAILABLE)

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
-from argus_client import ArgusClientError, ExportClient
+from argus_client import ArgusClientError, ExportClient, LimitExceeded, NotAllowed
+from argus_dashboard.callers import NOBODY, Caller
 from argus_dashboard.config import Config
-from argus_dashboard.problems import limit_reached
+from argus_dashboard.problems import limit_reached, not_signed_in
 from argus_dashboard.watched import WatchedDownloads
 
 _CALL_THREADS = 16
@@ -47,7 +48,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         # Without retries: who waits for an answer is told at once, and asks again when it likes.
-        self._client = ExportClient(config.server, retry_for_s=0)
+        self._client = self._open(NOBODY, retry_for_s=0)
         self._call_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self._calls = Slots("max_calls", _MAX_CALLS, "requests at once", retry_after_s=1.0)
         self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
@@ -76,10 +77,34 @@ class Gateway:
         ):
             threads.shutdown()
 
-    async def call(self, ask: Callable[[ExportClient], _Answer]) -> _Answer:
-        """What `ask` returns, in a thread, about the shared client; raises what it raises."""
+    async def call(self, caller: Caller, ask: Callable[[ExportClient], _Answer]) -> _Answer:
+        """What `ask` returns, in a thread, about a client that speaks for the caller; raises what it raises,
+        and a Problem, 401, as `check_caller` does."""
+        self.check_caller(caller)
+        client = self._client.as_caller(caller.token)
         with self._calls.take():
-            return await asyncio.get_running_loop().run_in_executor(self._call_threads, ask, self._client)
+            return await asyncio.get_running_loop().run_in_executor(self._call_threads, ask, client)
+
+    def connect(self, caller: Caller) -> ExportClient:
+        """A client that speaks for the caller on a connection of its own: where it is not read, it holds up no
+        other. Raises as `check_caller`."""
+        self.check_caller(caller)
+        return self._open(caller, retry_for_s=self.config.retry_for_s)
+
+    def check_caller(self, caller: Caller) -> None:
+        """Raises a Problem, 401, for somebody without a token where the server would take the dashboard's own
+        certificate for who asks."""
+        if caller.token is None and self.config.server_tls_cert is not None:
+            raise not_signed_in("sign in, or send Authorization: Bearer and a token of the Argus server")
+
+    def _open(self, caller: Caller, *, retry_for_s: float) -> ExportClient:
+        return ExportClient(
+            self.config.server,
+            token=caller.token,
+            tls=self.config.tls_to_server,
+            insecure=self.config.server_insecure,
+            retry_for_s=retry_for_s,
+        )
 
     async def is_server_reachable(self) -> bool:
         """Whether the server answers within five seconds. Those who ask meanwhile share the answer."""
@@ -94,6 +119,9 @@ class Gateway:
     def _answers(self) -> bool:
         try:
             self._client.columns()
+        except (NotAllowed, LimitExceeded):
+            # It answers, if not to nobody.
+            return True
         except ArgusClientError:
             return False
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from argus_client import EventsMissed, InvalidRequest, Violation
+from argus_client import EventsMissed, InvalidRequest, NotAllowed, Violation
 from argus_client.query import tell_violations
 from argus_dashboard.problems import BadParameter, Problem, bad_parameters, problem_of
 
@@ -113,7 +113,7 @@ class Values:
         """What the server finds wrong with fields of its request is told of this one's parameters."""
         try:
             yield
-        except (InvalidRequest, EventsMissed) as error:
+        except (InvalidRequest, EventsMissed, NotAllowed) as error:
             problem = problem_of(error, [self._tell(violation) for violation in error.violations])
             assert problem is not None
             raise problem from error

@@ -16,12 +16,15 @@ from argus_client import (
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
+    NotSignedIn,
     ResumeRefused,
     ServerError,
     ServerUnavailable,
 )
 
 _URN = "urn:argus-export:problem:"
+# RFC 9110, section 11.6.1: how to come again.
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 INTERNAL_TEXT = "internal error; the dashboard's log has more under this request id"
 
 
@@ -85,12 +88,20 @@ def bad_parameters(errors: Iterable[BadParameter]) -> Problem:
 def limit_reached(limit: str, value: int, of_what: str, retry_after_s: float) -> Problem:
     """429: as much as the limit of that name allows is under way."""
     detail = f"{limit}: the limit of {value} {of_what} is reached; try again later"
-    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", detail, retry_after_s=retry_after_s)
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", detail, retry_after_s=retry_after_s, limit=limit
+    )
+
+
+def not_signed_in(detail: str) -> Problem:
+    """401."""
+    return Problem(HTTPStatus.UNAUTHORIZED, "not-signed-in", detail, headers=_CHALLENGE)
 
 
 # The first row that fits an error tells it. Seconds are for Retry-After where the server names none.
 _TABLE: tuple[tuple[type[ArgusClientError], HTTPStatus, str, float | None], ...] = (
     (InvalidRequest, HTTPStatus.BAD_REQUEST, "invalid-request", None),
+    (NotSignedIn, HTTPStatus.UNAUTHORIZED, "not-signed-in", None),
     (NotAllowed, HTTPStatus.FORBIDDEN, "not-allowed", None),
     (ServerUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "server-unavailable", 5.0),
     (LimitExceeded, HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", None),
@@ -122,7 +133,7 @@ def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> 
     told = tuple(errors)
     if isinstance(error, LimitExceeded) and error.retry_after_s is None:
         # One that does not pass: another request is needed.
-        return Problem(_TOO_MUCH, "too-much", str(error), errors=told)
+        return Problem(_TOO_MUCH, "too-much", str(error), errors=told, **_limit_of(error))
     for kind, status, name, default_retry_s in _TABLE:
         if isinstance(error, kind):
             retry_after_s = getattr(error, "retry_after_s", None)
@@ -132,8 +143,14 @@ def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> 
                 "; ".join(f"{e.parameter}: {e.detail}" for e in told) or str(error),
                 errors=told,
                 retry_after_s=default_retry_s if retry_after_s is None else retry_after_s,
+                headers=_CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None,
+                **_limit_of(error),
             )
     return None
+
+
+def _limit_of(error: ArgusClientError) -> dict[str, str]:
+    return {"limit": error.limit} if isinstance(error, LimitExceeded) and error.limit else {}
 
 
 def problem_of_status(status: int, request: Request, headers: Mapping[str, str] | None) -> Problem:
