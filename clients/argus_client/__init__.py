@@ -14,6 +14,7 @@ from argus_client.errors import (
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
+    NotSignedIn,
     OutputError,
     ResumeRefused,
     ServerError,
@@ -25,6 +26,7 @@ from argus_client.export import Export
 from argus_client.query import EventQuery
 from argus_client.retry import Backoff
 from argus_client.stream import ResumePoint
+from argus_client.transport import Tls
 from argus_client.writing import Written
 
 __all__ = [
@@ -39,12 +41,14 @@ __all__ = [
     "InvalidRequest",
     "LimitExceeded",
     "NotAllowed",
+    "NotSignedIn",
     "OutputError",
     "ResumePoint",
     "ResumeRefused",
     "ServerError",
     "ServerUnavailable",
     "SourceError",
+    "Tls",
     "Violation",
     "Written",
 ]

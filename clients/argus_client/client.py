@@ -18,6 +18,8 @@ from argus_client.resuming import OnRetry
 from argus_client.retry import DEFAULT_RETRY_FOR_S, Backoff, RetryRule
 from argus_client.retrying import call_with_retries
 from argus_client.stream import ResumePoint
+from argus_client.tokens import TokenSource
+from argus_client.transport import Tls
 from argus_grpc.v1.event_pb2 import Event, Events
 from argus_grpc.v1.export_pb2 import (
     Column,
@@ -44,6 +46,11 @@ class ExportClient:
 
     It connects when it is first needed. Every method raises the errors of argus_client.errors.
 
+    token: says who calls, with every call; or what gives the token to use now, called before each call by
+        whichever thread makes it.
+    tls: how the server is made sure of. None: a server on this machine (localhost, 127.0.0.0/8, ::1,
+        unix:) is spoken to in plaintext, any other over TLS with the system's trust store.
+    insecure: plaintext in any case: whoever is on the way can read and change all, the token included.
     retry_for_s: an export that has begun goes on by itself when the server goes away, trying again
         for so many seconds without progress; 0: it fails at once. One that the server asks to come
         back later is tried again even before it has begun. So is a batch of events, see `send_batch`.
@@ -54,13 +61,16 @@ class ExportClient:
         self,
         target: str = DEFAULT_TARGET,
         *,
+        token: TokenSource | None = None,
+        tls: Tls | None = None,
+        insecure: bool = False,
         retry_for_s: float = DEFAULT_RETRY_FOR_S,
         backoff: Backoff | None = None,
     ) -> None:
         if not retry_for_s >= 0:
             raise _not_allowed("retry_for_s", retry_for_s, "0 (never) or more seconds")
         self._rule = RetryRule(retry_for_s, backoff or Backoff())
-        self._connection = Connection(target)
+        self._connection = Connection.open(target, token=token, tls=tls, insecure=insecure)
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -73,6 +83,13 @@ class ExportClient:
         """Closes the connection; what is under way is cancelled."""
         self._closed.set()
         self._connection.close()
+
+    def as_caller(self, token: TokenSource | None) -> "ExportClient":
+        """A client that shares this one's connection and rule for retries, and speaks for another caller.
+
+        It lives as long as this one does: closing it does nothing. None: without a token.
+        """
+        return _OtherCaller(self, token)
 
     def export(
         self,
@@ -289,6 +306,18 @@ class ExportClient:
             return ingest_source(
                 events, lambda request: self.send_batch(request, on_retry=on_retry), on_progress=on_progress
             )
+
+
+class _OtherCaller(ExportClient):
+    """One more caller on a client's connection."""
+
+    def __init__(self, client: ExportClient, token: TokenSource | None) -> None:
+        self._rule = client._rule
+        self._connection = client._connection.as_caller(token)
+        self._closed = client._closed
+
+    def close(self) -> None:
+        """Nothing: the connection is the first client's."""
 
 
 def _to_names(columns: str | Iterable[str]) -> tuple[str, ...]:

@@ -3,12 +3,18 @@
 Decisions use status codes and google.rpc details, never message text.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NoReturn, Protocol, TypeVar, cast
+from collections.abc import Iterator
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, RequestInfo, RetryInfo
+from google.rpc.error_details_pb2 import (
+    BadRequest,
+    PreconditionFailure,
+    QuotaFailure,
+    RequestInfo,
+    RetryInfo,
+)
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -19,12 +25,15 @@ from argus_client.errors import (
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
+    NotSignedIn,
     ResumeRefused,
     ServerError,
     ServerUnavailable,
     Violation,
 )
 from argus_client.query import ARGUMENTS, invalid_request, tell_violations
+from argus_client.tokens import TokenSource, current_token
+from argus_client.transport import Tls, choose_tls, open_channel
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 
@@ -40,7 +49,6 @@ _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
-_Request_contra = TypeVar("_Request_contra", contravariant=True)
 _Response = TypeVar("_Response")
 _Response_co = TypeVar("_Response_co", covariant=True)
 
@@ -52,33 +60,75 @@ class MessageStream(Protocol[_Response_co]):
     def cancel(self) -> object: ...
 
 
-class Connection:
-    """A channel to the server at `target`, HOST:PORT. It connects when the first call is made."""
+class Method(Protocol[_Response_co]):
+    """A method of a stub."""
 
-    def __init__(self, target: str) -> None:
+    def __call__(self, request: Any, /, *, metadata: tuple[tuple[str, str], ...]) -> _Response_co: ...
+
+
+class Channel:
+    """A channel to the server at `target`. It connects when the first call is made."""
+
+    def __init__(self, target: str, tls: Tls | None) -> None:
         self.target = target
-        self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
-        self._has_answered = False
+        self.has_answered = False
+        self._channel = open_channel(target, tls, _CHANNEL_OPTIONS)
         self.exports = ExportServiceStub(self._channel)
         self.ingests = IngestServiceStub(self._channel)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class Connection:
+    """Calls to the server at the channel's end, in the name of whoever the token says. Several may share
+    a channel."""
+
+    def __init__(self, channel: Channel, token: TokenSource | None = None) -> None:
+        current_token(None if callable(token) else token)
+        self._channel = channel
+        self._token = token
+
+    @classmethod
+    def open(
+        cls, target: str, *, token: TokenSource | None = None, tls: Tls | None = None, insecure: bool = False
+    ) -> "Connection":
+        """One with a channel of its own. Raises InvalidRequest."""
+        return cls(Channel(target, choose_tls(target, tls, insecure=insecure)), token)
+
+    def as_caller(self, token: TokenSource | None) -> "Connection":
+        """One that shares the channel, and calls in another name. Raises InvalidRequest."""
+        return Connection(self._channel, token)
+
+    @property
+    def exports(self) -> ExportServiceStub:
+        return self._channel.exports
+
+    @property
+    def ingests(self) -> IngestServiceStub:
+        return self._channel.ingests
 
     @property
     def has_answered(self) -> bool:
         """Whether the server has ever answered; if not, the address may be wrong."""
-        return self._has_answered
+        return self._channel.has_answered
 
     def close(self) -> None:
         """Closes the channel; calls that are under way end as cancelled."""
         self._channel.close()
 
-    def call(self, method: Callable[[_Request_contra], _Response], request: _Request_contra) -> _Response:
+    def call(self, method: Method[_Response], request: object) -> _Response:
         """The answer to a unary call. Raises an ArgusClientError."""
         try:
-            response = method(request)
+            response = method(request, metadata=self._metadata())
         except grpc.RpcError as error:
             self._raise_for(error)
-        self._has_answered = True
+        self._channel.has_answered = True
         return response
+
+    def begin(self, method: Method[_Response], request: object) -> _Response:
+        """The stream of a call. Raises InvalidRequest if the token cannot be one."""
+        return method(request, metadata=self._metadata())
 
     def messages(self, stream: MessageStream[_Response]) -> Iterator[_Response]:
         """The messages of a stream until its status is OK. Raises an ArgusClientError."""
@@ -90,11 +140,15 @@ class Connection:
                 return
             except grpc.RpcError as error:
                 self._raise_for(error)
-            self._has_answered = True
+            self._channel.has_answered = True
             yield message
 
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        token = current_token(self._token)
+        return () if token is None else (("authorization", f"Bearer {token}"),)
+
     def _raise_for(self, error: grpc.RpcError) -> NoReturn:
-        raise _to_client_error(error, self.target, has_answered=self._has_answered) from error
+        raise _to_client_error(error, self._channel.target, has_answered=self.has_answered) from error
 
 
 def _to_client_error(error: grpc.RpcError, target: str, *, has_answered: bool) -> ArgusClientError:
@@ -112,8 +166,11 @@ def _to_client_error(error: grpc.RpcError, target: str, *, has_answered: bool) -
                     "began it, with the same request, or start the export anew"
                 )
             return invalid_request(violations) if violations else InvalidRequest(message)
-        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
-            return NotAllowed(message)
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return NotSignedIn(message)
+        case grpc.StatusCode.PERMISSION_DENIED:
+            violations = _violations(details)
+            return NotAllowed("; ".join(tell_violations(violations, ARGUMENTS)) or message, violations)
         case grpc.StatusCode.UNAVAILABLE if details is not None:
             return ServerUnavailable(
                 f"the server at {target} is not available: {message}", _retry_after_s(details)
@@ -123,7 +180,9 @@ def _to_client_error(error: grpc.RpcError, target: str, *, has_answered: bool) -
         case grpc.StatusCode.UNAVAILABLE:
             return ServerUnavailable(f"no server answers at {target} — is argus-server running?")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return LimitExceeded(message, _retry_after_s(details))
+            limit = _limit(details)
+            named = f"{limit}: {message}" if limit not in message else message
+            return LimitExceeded(named, _retry_after_s(details), limit=limit or None)
         case grpc.StatusCode.FAILED_PRECONDITION:
             if missed := _missed(details):
                 return EventsMissed("; ".join(tell_violations(missed, ARGUMENTS)), missed)
@@ -159,6 +218,10 @@ def _missed(details: Status | None) -> tuple[Violation, ...]:
         for v in failure.violations
         if v.type == "EVENTS_REMOVED" and v.subject == "query.after_sequence"
     )
+
+
+def _limit(details: Status | None) -> str:
+    return ", ".join(v.subject for v in _detail(details, QuotaFailure()).violations)
 
 
 def _retry_after_s(details: Status | None) -> float | None:

@@ -2,7 +2,8 @@
 
 ArgusClientError
 ├── InvalidRequest        the request does not fit; .violations names field, value and rule
-├── NotAllowed            not signed in, or not permitted
+├── NotAllowed            the server does not permit it; .violations names field, value and why
+│   └── NotSignedIn       it does not know who calls: no token or certificate, or none that is good
 ├── ServerUnavailable     no server there, or it went away
 ├── LimitExceeded         a limit of the server's was met
 ├── ResumeRefused         a resume token that the server does not take any more
@@ -37,7 +38,16 @@ class InvalidRequest(ArgusClientError):
 
 
 class NotAllowed(ArgusClientError):
-    """Not signed in, or not permitted."""
+    """The server does not permit this caller what was asked. `violations` is empty where it is not about
+    fields of the request."""
+
+    def __init__(self, message: str, violations: tuple[Violation, ...] = ()) -> None:
+        super().__init__(message)
+        self.violations = violations
+
+
+class NotSignedIn(NotAllowed):
+    """The server does not know who calls: a token or certificate is missing, wrong or no longer good."""
 
 
 class ServerUnavailable(ArgusClientError):
@@ -49,11 +59,13 @@ class ServerUnavailable(ArgusClientError):
 
 
 class LimitExceeded(ArgusClientError):
-    """A limit of the server's was met. One that passes says after how many seconds to come again."""
+    """A limit of the server's was met: `limit` is its name, if it is told. One that passes says after how
+    many seconds to come again."""
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_s: float | None = None, *, limit: str | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.limit = limit
 
 
 class ResumeRefused(ArgusClientError):

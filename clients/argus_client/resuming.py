@@ -149,10 +149,10 @@ class ResumingStream:
             self._call_follows = is_followed(request) and not self._is_ending
             call: MessageStream[_Response]
             if isinstance(request, StreamAggregatesRequest):
-                call = self._connection.exports.StreamAggregates(request)
+                call = self._connection.begin(self._connection.exports.StreamAggregates, request)
             else:
                 request.follow = self._call_follows
-                call = self._connection.exports.StreamEvents(request)
+                call = self._connection.begin(self._connection.exports.StreamEvents, request)
             self._call = call
         self._verifier.begin_call(follow=self._call_follows)
         if self._is_closed:

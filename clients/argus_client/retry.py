@@ -98,7 +98,11 @@ def given_up(error: ArgusClientError, decision: Fail) -> ArgusClientError:
 
 def retold(error: ServerUnavailable | LimitExceeded, message: str) -> ServerUnavailable | LimitExceeded:
     """The same error in other words."""
-    told = type(error)(message, error.retry_after_s)
+    told: ServerUnavailable | LimitExceeded
+    if isinstance(error, LimitExceeded):
+        told = LimitExceeded(message, error.retry_after_s, limit=error.limit)
+    else:
+        told = type(error)(message, error.retry_after_s)
     told.__cause__ = error
     return told
 

@@ -15,6 +15,7 @@ from argus_client import (
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
+    NotSignedIn,
     ResumeRefused,
     ServerError,
     ServerUnavailable,
@@ -29,7 +30,7 @@ Code = grpc.StatusCode
     ("code", "expected"),
     [
         (Code.INVALID_ARGUMENT, InvalidRequest),
-        (Code.UNAUTHENTICATED, NotAllowed),
+        (Code.UNAUTHENTICATED, NotSignedIn),
         (Code.PERMISSION_DENIED, NotAllowed),
         (Code.UNAVAILABLE, ServerUnavailable),
         (Code.RESOURCE_EXHAUSTED, LimitExceeded),
