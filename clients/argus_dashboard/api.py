@@ -58,7 +58,9 @@ async def plan(request: Request) -> Response:
     query = event_query(values)
     gateway: Gateway = request.app.state.gateway
     with values.naming_violations():
-        found = await gateway.call(caller_of(request), lambda client: client.plan(query, columns=values["columns"]))
+        found = await gateway.call(
+            caller_of(request), lambda client: client.plan(query, columns=values["columns"])
+        )
     return json_answer(request, plan_metadata(found))
 
 

@@ -28,7 +28,7 @@ _KEY = "argus.caller"
 
 @dataclass(frozen=True)
 class Caller:
-    """token: None: nobody is signed in. session: where the token is from, unless the request itself has it."""
+    """token: None: nobody is signed in. session: where it is from, unless the request itself has it."""
 
     token: str | None = None
     session: Session | None = None

@@ -1,12 +1,16 @@
 """The dashboard's configuration: flags over environment over defaults, checked at start."""
 
 import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from argus_client import DEFAULT_TARGET
+from argus_client import DEFAULT_TARGET, Tls
+from argus_client.transport import is_loopback
+from argus_dashboard.certificates import load_certificate
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -49,7 +53,14 @@ class Config(BaseSettings):
 
     server: str = Field(default=DEFAULT_TARGET, validation_alias="ARGUS_SERVER")
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:8080"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     insecure: bool = False
+    server_tls: bool = False
+    server_tls_ca: Path | None = None
+    server_tls_cert: Path | None = None
+    server_tls_key: Path | None = None
+    server_insecure: bool = False
     allow_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)] = ()
     max_downloads: int = Field(default=16, ge=1, le=1_000)
     max_follows: int = Field(default=32, ge=1, le=1_000)
@@ -58,13 +69,66 @@ class Config(BaseSettings):
     shutdown_grace_s: float = Field(default=10.0, ge=0)
 
     @model_validator(mode="after")
-    def _closed_by_default(self) -> Self:
-        if not self.insecure and not self.is_local:
-            raise ValueError(
-                f"listen: {self.listen} can be reached from other machines, which needs --insecure:"
-                " everyone who reaches it can then read all events"
-            )
+    def _whole(self) -> Self:
+        mistakes = [*self._closed_by_default(), *self._pairs(), *self._readable(), *self._to_server()]
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return self
+
+    def _closed_by_default(self) -> Iterator[str]:
+        if not self.insecure and not self.is_local and self.tls_cert is None and self.tls_key is None:
+            yield (
+                f"listen: {self.listen} can be reached from other machines, which needs --tls-cert FILE and"
+                " --tls-key FILE; or --insecure: everyone on the way can then read the events and the tokens"
+            )
+
+    def _pairs(self) -> Iterator[str]:
+        for prefix in ("tls", "server_tls"):
+            cert, key = f"{prefix}_cert", f"{prefix}_key"
+            given = [name for name in (cert, key) if getattr(self, name) is not None]
+            if len(given) == 1:
+                missing = key if given == [cert] else cert
+                yield f"{missing}: it is missing, and {given[0]} needs it; allowed: both or neither"
+
+    def _readable(self) -> Iterator[str]:
+        if self.tls_cert is not None and self.tls_key is not None:
+            try:
+                load_certificate(self.tls_cert, self.tls_key)
+            except ValueError as error:
+                yield f"tls_cert: {error}"
+        for name in ("server_tls_ca", "server_tls_cert", "server_tls_key"):
+            path: Path | None = getattr(self, name)
+            try:
+                if path is not None:
+                    path.read_bytes()
+            except OSError as error:
+                yield f"{name}: {path} cannot be read: {error.strerror}"
+
+    def _to_server(self) -> Iterator[str]:
+        if self.server_insecure and self.tls_to_server is not None:
+            yield "server_insecure: plaintext does not go with server_tls and the files for it"
+
+    @property
+    def tls_to_server(self) -> Tls | None:
+        """How the server is made sure of; None: TLS beyond this machine alone, as ExportClient has it."""
+        files = self.server_tls_ca, self.server_tls_cert, self.server_tls_key
+        if not self.server_tls and not any(files):
+            return None
+        return Tls(*files)
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        """What is to be said loudly."""
+        if not self.is_local and self.tls_cert is None:
+            yield (
+                f"--insecure: {self.listen} can be reached from other machines, without TLS: whoever is on"
+                " the way can read the events, and the tokens that people sign in with"
+            )
+        if self.server_insecure and not is_loopback(self.server):
+            yield (
+                f"--server-insecure: {self.server} is spoken to without TLS: whoever is on the way can read"
+                " the events and the tokens"
+            )
 
     @property
     def is_local(self) -> bool:

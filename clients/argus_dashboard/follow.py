@@ -3,9 +3,9 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 import structlog
 from starlette.requests import Request
@@ -80,23 +80,24 @@ class FollowEndpoint:
         with gateway.follows.take(), values.naming_violations():
             follower = Follower(gateway.connect(caller), query, values, place)
             answer = StreamedAnswer(scope, send, gateway.config.stall_timeout_s)
-            ending = [gateway.is_stopping.wait()]
+            waits = [gateway.is_stopping.wait]
             if caller.session is not None:
-                ending.append(request.app.state.sessions.wait_until_over(caller.session))
-            await unless_gone(receive, _follow(gateway, follower, answer, ending, is_head=request.method == "HEAD"))
+                waits.append(partial(request.app.state.sessions.wait_until_over, caller.session))
+            is_head = request.method == "HEAD"
+            await unless_gone(receive, _follow(gateway, follower, answer, waits, is_head=is_head))
 
 
 async def _follow(
     gateway: Gateway,
     follower: "Follower",
     answer: StreamedAnswer,
-    ending: Iterable[Coroutine[Any, Any, object]],
+    waits: Iterable[Callable[[], Awaitable[object]]],
     *,
     is_head: bool,
 ) -> None:
-    """ending: when one of them returns, the stream ends."""
+    """waits: when one of them is over, the stream ends."""
     handover = Handover()
-    ends = [asyncio.ensure_future(end) for end in ending]
+    ends = [asyncio.ensure_future(wait()) for wait in waits]
     try:
         with handover.produced_by(
             gateway.follow_threads, lambda: follower.run(handover.put), follower.close

@@ -86,7 +86,7 @@ class Gateway:
             return await asyncio.get_running_loop().run_in_executor(self._call_threads, ask, client)
 
     def connect(self, caller: Caller) -> ExportClient:
-        """A client that speaks for the caller on a connection of its own: where it is not read, it holds up no
+        """A client that speaks for the caller on a connection of its own: one that is not read holds up no
         other. Raises as `check_caller`."""
         self.check_caller(caller)
         return self._open(caller, retry_for_s=self.config.retry_for_s)

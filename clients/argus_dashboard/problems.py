@@ -43,6 +43,7 @@ class Problem(Exception):
 
     kind: the end of the problem's type URI, lower case with hyphens.
     retry_after_s: when to come again; goes out as Retry-After in whole seconds, 1 or more.
+    limit: the name of the one that was met.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Problem(Exception):
         errors: Iterable[BadParameter] = (),
         retry_after_s: float | None = None,
         headers: Mapping[str, str] | None = None,
+        limit: str | None = None,
         **members: str,
     ) -> None:
         super().__init__(detail)
@@ -62,7 +64,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
-        self._members = members
+        self._members = members if limit is None else {"limit": limit, **members}
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
 
@@ -124,6 +126,13 @@ STATUSES = sorted(
 )
 """Those of every problem that a path that is there may answer with."""
 
+FORM_STATUSES = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
+"""Beside them, those of one that takes a form."""
+
 
 def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> Problem | None:
     """How an error of the client's is told; None for one that no request should lead to.
@@ -133,7 +142,7 @@ def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> 
     told = tuple(errors)
     if isinstance(error, LimitExceeded) and error.retry_after_s is None:
         # One that does not pass: another request is needed.
-        return Problem(_TOO_MUCH, "too-much", str(error), errors=told, **_limit_of(error))
+        return Problem(_TOO_MUCH, "too-much", str(error), errors=told, limit=error.limit)
     for kind, status, name, default_retry_s in _TABLE:
         if isinstance(error, kind):
             retry_after_s = getattr(error, "retry_after_s", None)
@@ -144,13 +153,9 @@ def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> 
                 errors=told,
                 retry_after_s=default_retry_s if retry_after_s is None else retry_after_s,
                 headers=_CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None,
-                **_limit_of(error),
+                limit=error.limit if isinstance(error, LimitExceeded) else None,
             )
     return None
-
-
-def _limit_of(error: ArgusClientError) -> dict[str, str]:
-    return {"limit": error.limit} if isinstance(error, LimitExceeded) and error.limit else {}
 
 
 def problem_of_status(status: int, request: Request, headers: Mapping[str, str] | None) -> Problem:

@@ -43,7 +43,7 @@ def test_a_flag_goes_before_the_environment(served: list[Config], monkeypatch: p
     [
         (["--listen", "8080"], "listen: '8080' is not an address; write HOST:PORT"),
         (["--listen", "127.0.0.1:99999"], "listen: '127.0.0.1:99999' is not an address"),
-        (["--listen", "0.0.0.0:8080"], "which needs --insecure"),
+        (["--listen", "0.0.0.0:8080"], "which needs --tls-cert FILE and --tls-key FILE"),
         (["--max-downloads", "0"], "max_downloads: Input should be greater than or equal to 1, not 0"),
         (["--stall-timeout-s", "0"], "stall_timeout_s: "),
     ],
