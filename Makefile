@@ -121,7 +121,7 @@ bench-paced: setup ## Measure small requests of many clients for a minute, and a
 lock: setup ## Resolve requirements.lock anew from pyproject.toml (ARGS=--upgrade for the newest)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command 'make lock' \
-	  --extra server --extra dashboard --extra jfr --group dev $(ARGS) --output-file requirements.lock pyproject.toml
+	  --extra server --extra dashboard --extra otel --extra jfr --group dev $(ARGS) --output-file requirements.lock pyproject.toml
 
 .PHONY: clean
 clean: ## Remove everything that make made, .venv included

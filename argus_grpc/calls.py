@@ -1,9 +1,12 @@
 """What is known of a call while it runs, for whoever has to tell of it: log, audit, metrics, errors."""
 
+import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from argus_grpc.access import ANONYMOUS, UNRESTRICTED, Principal, Role
+from argus_grpc.errors import ArgusError
 from argus_grpc.v1.query_pb2 import EventQuery
 
 
@@ -28,6 +31,28 @@ class Call:
     ingest: "IngestFacts | None" = None
     error: Exception | None = None
     """What ended it, as it was raised."""
+    interruption: ArgusError | None = None
+    """Why it is to end, from outside of it."""
+    _cancels: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def on_interrupt(self, cancel: Callable[[], None]) -> None:
+        """Has `cancel` called, by another thread, when the call is interrupted."""
+        with self._lock:
+            self._cancels.append(cancel)
+            is_late = self.interruption is not None
+        if is_late:
+            cancel()
+
+    def interrupt(self, error: ArgusError) -> None:
+        """Stops what runs or waits for this call, which is to end with `error`."""
+        with self._lock:
+            if self.interruption is not None:
+                return
+            self.interruption = error
+            cancels = list(self._cancels)
+        for cancel in cancels:
+            cancel()
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """The server's configuration: flags over environment over file over defaults, checked at start."""
 
 import ipaddress
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -15,9 +14,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from argus_grpc.durations import parse_duration
+
 MIB = 1024 * 1024
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-MAX_RETENTION = timedelta(weeks=5_200)
 SECRETS = frozenset({"token_key"})
 """Settings whose values are never shown."""
 
@@ -49,23 +48,6 @@ def _checked_address(address: str) -> str:
     return address
 
 
-def parse_duration(text: object) -> timedelta:
-    """The time that a text such as 30s, 15m, 12h, 7d or 4w stands for.
-
-    Raises ValueError with a message for people.
-    """
-    if isinstance(text, timedelta):
-        return text
-    found = re.fullmatch(r"([0-9]{1,12})([smhdw])", str(text))
-    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
-    if not 1 <= seconds <= MAX_RETENTION.total_seconds():
-        raise ValueError(
-            "a whole number and a unit, s, m, h, d or w, such as 7d; from 1s to"
-            f" {MAX_RETENTION.days // 7}w is allowed"
-        )
-    return timedelta(seconds=seconds)
-
-
 def default_database() -> Path:
     """events.duckdb in the user's data folder."""
     return platformdirs.user_data_path("argus") / "events.duckdb"
@@ -82,7 +64,17 @@ class Config(BaseSettings):
     retention: Annotated[timedelta, BeforeValidator(parse_duration)] | None = None
     max_database_bytes: ByteSize | None = Field(default=None, ge=256 * MIB)
     listen: Annotated[str, AfterValidator(_checked_address)] = "127.0.0.1:50051"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    tokens: Path | None = None
+    jwt_jwks: str | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_name_claim: str = "sub"
+    jwt_role_claim: str = "role"
     insecure: bool = False
+    policy: Path | None = None
     max_exports: int = Field(default=128, ge=1, le=10_000)
     export_memory: ByteSize = Field(default=ByteSize(64 * MIB), ge=MIB)
     max_ingests: int = Field(default=1024, ge=1, le=10_000)

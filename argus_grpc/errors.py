@@ -1,19 +1,24 @@
 """What can go wrong, in the domain's own words. status.py says how each is told to a caller."""
 
+_MAX_SHOWN = 200
+
 
 class ArgusError(Exception):
     """The base of every error that a caller is told about. `str()` is fit for a caller's eyes."""
+
+
+def shown(value: object) -> str:
+    """A value as an error tells it: a text in quotes, nothing of any length. None says that it is unset."""
+    text = "unset" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}… ({len(text)} characters)"
 
 
 class InvalidField(ArgusError):
     """A field of a request does not fit. A `value` of None says that it is unset."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        shown = "unset" if value is None else repr(value) if isinstance(value, str) else str(value)
-        if len(shown) > 200:
-            shown = f"{shown[:200]}… ({len(shown)} characters)"
         self.field = field
-        self.description = f"{shown} is not allowed; allowed: {allowed}"
+        self.description = f"{shown(value)} is not allowed; allowed: {allowed}"
         super().__init__(f"{field}: {self.description}")
 
 
@@ -28,6 +33,24 @@ class NotPermitted(ArgusError):
         self.field = field
         self.description = description
         super().__init__(f"{field}: {description}" if field else description)
+
+
+class KeysUnavailable(ArgusError):
+    """Credentials cannot be verified for now, since the keys for it have not been had yet."""
+
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the keys that credentials are verified with cannot be had; try again")
+
+
+class AccessChanged(ArgusError):
+    """A caller was revoked, has another role, or its credentials have expired, while its call ran."""
+
+    retry_after_s = 0.0
+
+    def __init__(self) -> None:
+        super().__init__("what the caller may have has changed; call again, or resume, to go on with what it is now")
 
 
 class InvalidToken(ArgusError):

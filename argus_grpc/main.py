@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pyarrow as pa
 
 try:
     import structlog
     from pydantic import ValidationError
 
+    from argus_grpc.commands.token import token
     from argus_grpc.config import SECRETS, Config, default_database, load_config
     from argus_grpc.errors import ArgusError
     from argus_grpc.version import VERSION
 except ModuleNotFoundError as error:
     sys.exit(f"argus-server needs more than the client does ({error}): pip install 'argus-export[server]'")
+
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -29,7 +32,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.option(
     "--db", type=click.Path(path_type=Path), help=f"The database file. [default: {default_database()}]"
 )
@@ -62,7 +65,36 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="Where to listen; port 0 takes a free one. [default: 127.0.0.1:50051]",
 )
 @click.option(
-    "--insecure", is_flag=True, default=None, help="Listen beyond this machine without TLS and tokens."
+    "--tls-cert",
+    type=_FILE,
+    help="Serve over TLS: the certificate and its chain, PEM. Read again when it changes, as the key is.",
+)
+@click.option("--tls-key", type=_FILE, help="The certificate's private key, PEM.")
+@click.option(
+    "--tls-client-ca",
+    type=_FILE,
+    help="Let in only clients with a certificate of these authorities, PEM; --policy says in which role.",
+)
+@click.option("--tokens", type=_FILE, help="The file that `argus-server token create` keeps tokens in.")
+@click.option(
+    "--jwt-jwks",
+    metavar="FILE|URL",
+    help="Accept JSON Web Tokens that one of these keys has signed: a file, or an https address.",
+)
+@click.option("--jwt-issuer", metavar="TEXT", help="What their iss must be.")
+@click.option("--jwt-audience", metavar="TEXT", help="What their aud must have.")
+@click.option("--jwt-name-claim", metavar="CLAIM", help="Which claim names the caller. [default: sub]")
+@click.option("--jwt-role-claim", metavar="CLAIM", help="Which claim has the role. [default: role]")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    default=None,
+    help="Listen beyond this machine without TLS, or without asking who calls.",
+)
+@click.option(
+    "--policy",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A TOML file of roles: who may take what out. [default: admin, reader and writer]",
 )
 @click.option("--max-exports", type=int, metavar="N", help="How many exports may run at once. [default: 128]")
 @click.option(
@@ -137,7 +169,8 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     callback=_print_version,
     help="Say the version.",
 )
-def main(config_file: Path | None, **flags: Any) -> None:
+@click.pass_context
+def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> None:
     """Keeps JVM events in a DuckDB file and streams them out over gRPC.
 
     Every setting can also come from the environment, as ARGUS_DB, ARGUS_LISTEN, ARGUS_MAX_EXPORTS
@@ -147,16 +180,27 @@ def main(config_file: Path | None, **flags: Any) -> None:
     ARGUS_TOKEN_KEY, or token_key in the file, is the secret that resume tokens are signed with (32
     characters or more); give it to every replica. Without it one is kept with the database.
     """
+    given = {name: value for name, value in flags.items() if value is not None}
+    if context.invoked_subcommand:
+        if given:
+            flag = min(given).replace("_", "-")
+            raise click.UsageError(f"--{flag} is for serving; it goes with no command")
+        return
     _log_to_stderr()
     try:
-        config = load_config({name: value for name, value in flags.items() if value is not None}, config_file)
+        config = load_config(given, config_file)
     except ValidationError as error:
         raise click.UsageError(_mistakes(error)) from None
     _serve(config)
 
 
+main.add_command(token)
+
+
 def _serve(config: Config) -> None:
     # Here, because it loads for a second, which --help and a refused configuration need not wait.
+    import pyarrow as pa
+
     from argus_grpc.server import Server
 
     # Arrow's own allocator keeps several megabytes for every thread that ever used it.

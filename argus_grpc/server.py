@@ -7,6 +7,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from argus_grpc.access.authenticator import Authenticator
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
 from argus_grpc.errors import StoreUnavailable
@@ -59,6 +60,8 @@ class Server:
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
+        authenticator = Authenticator()
+
         self._threads = ThreadPoolExecutor(
             config.max_exports + config.max_ingests + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
         )
@@ -74,7 +77,7 @@ class Server:
                 LaterAnswers(),
                 Calls([log_call]),
                 DomainErrors(),
-                Identity(),
+                Identity(authenticator),
                 ExportSlots(config.max_exports),
                 self._stalls,
                 UnreadRequests(),

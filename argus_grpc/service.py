@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from argus_grpc.aggregate import Aggregate, AggregateRequest
 from argus_grpc.bounds import MemoryBudget
+from argus_grpc.calls import current_call
 from argus_grpc.columns import COLUMNS, Column, choose_columns
 from argus_grpc.encode import encode_batch, encode_groups
 from argus_grpc.errors import Cancelled, InvalidField
@@ -80,6 +81,7 @@ class ExportService(ExportServiceServicer):
         export_request = _to_export_request(request)
         exporter = Exporter(export_request, self._store, self._tokens, self._budget)
         context.add_callback(exporter.cancel)
+        current_call().on_interrupt(exporter.cancel)
         encode = partial(_encode, request.encoding)
         with exporter.export(request.resume_token) as export:
             yield StreamEventsResponse(header=_to_header(export, export_request))
@@ -97,6 +99,7 @@ class ExportService(ExportServiceServicer):
         with Aggregate(aggregate_request, self._store, self._tokens, request.resume_token) as aggregate:
             if not context.add_callback(aggregate.cancel):
                 raise Cancelled
+            current_call().on_interrupt(aggregate.cancel)
             for _ in aggregate.begin(HEARTBEAT_S):
                 yield StreamAggregatesResponse(progress=Progress(watermark=aggregate.watermark))
             header = _to_groups_header(aggregate, aggregate_request)

@@ -64,10 +64,14 @@ def _quota(error: errors.ArgusError) -> list[Message]:
 
 
 def _exhausted(error: errors.ArgusError) -> list[Message]:
-    assert isinstance(error, errors.Exhausted)
+    return [*_quota(error), *_retry(error)]
+
+
+def _retry(error: errors.ArgusError) -> list[Message]:
+    assert isinstance(error, errors.Exhausted | errors.KeysUnavailable | errors.AccessChanged)
     retry_delay = Duration()
     retry_delay.FromMilliseconds(round(error.retry_after_s * 1000))
-    return [*_quota(error), RetryInfo(retry_delay=retry_delay)]
+    return [RetryInfo(retry_delay=retry_delay)]
 
 
 _Row = tuple["Code.ValueType", str, Callable[[errors.ArgusError], list[Message]]]
@@ -76,6 +80,8 @@ _TABLE: Mapping[type[errors.ArgusError], _Row] = {
     errors.InvalidField: (Code.INVALID_ARGUMENT, "INVALID_FIELD", _bad_field),
     errors.NotAuthenticated: (Code.UNAUTHENTICATED, "NOT_AUTHENTICATED", _no_details),
     errors.NotPermitted: (Code.PERMISSION_DENIED, "NOT_PERMITTED", _not_permitted),
+    errors.KeysUnavailable: (Code.UNAVAILABLE, "KEYS_UNAVAILABLE", _retry),
+    errors.AccessChanged: (Code.UNAVAILABLE, "ACCESS_CHANGED", _retry),
     errors.InvalidToken: (Code.INVALID_ARGUMENT, "INVALID_TOKEN", _bad_token),
     errors.TokenExpired: (
         Code.FAILED_PRECONDITION,

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
-EXTRAS = ("server", "dashboard", "jfr")
+EXTRAS = ("server", "dashboard", "otel", "jfr")
 _ENTRY = re.compile(
     r"^(?P<requirement>[a-z0-9][^\s;]*==[^\\\n]+?)\s*\\\n(?P<hashes>(?:\s+--hash=\S+.*\n)+)", re.M
 )

@@ -28,7 +28,7 @@ from argus_grpc.v1 import query_pb2 as argus__grpc_dot_v1_dot_query__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61rgus_grpc/v1/export.proto\x12\rargus_grpc.v1\x1a\x1d\x61rgus_grpc/v1/aggregate.proto\x1a\x19\x61rgus_grpc/v1/event.proto\x1a\x19\x61rgus_grpc/v1/query.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tjson_name\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\'\n\x04type\x18\x06 \x01(\x0e\x32\x19.argus_grpc.v1.ColumnType\x12,\n\ncarried_by\x18\x07 \x03(\x0e\x32\x18.argus_grpc.v1.EventType\x12\x12\n\nis_default\x18\x08 \x01(\x08\"\x14\n\x12ListColumnsRequest\"=\n\x13ListColumnsResponse\x12&\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x15.argus_grpc.v1.Column\"N\n\x11PlanExportRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\"\xe5\x02\n\x12PlanExportResponse\x12\x14\n\x0ctotal_events\x18\x01 \x01(\x03\x12\x1b\n\x13\x65stimated_csv_bytes\x18\x02 \x01(\x03\x12\x1c\n\x14\x65stimated_json_bytes\x18\x03 \x01(\x03\x12\x33\n\x0f\x66irst_timestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_timestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\twatermark\x18\x06 \x01(\x03\x12(\n\x05query\x18\x07 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12&\n\x07\x63olumns\x18\x08 \x03(\x0b\x32\x15.argus_grpc.v1.Column\x12\x18\n\x10redacted_columns\x18\t \x03(\t\x12\x16\n\x0eremoved_events\x18\n \x01(\x03\"\xee\x01\n\x13StreamEventsRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\x12)\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x17.argus_grpc.v1.Encoding\x12\r\n\x05limit\x18\x04 \x01(\x03\x12#\n\x05order\x18\x05 \x01(\x0e\x32\x14.argus_grpc.v1.Order\x12\x0e\n\x06\x66ollow\x18\x06 \x01(\x08\x12\x14\n\x0cresume_token\x18\x07 \x01(\t\x12\x17\n\x0fmax_batch_bytes\x18\x08 \x01(\x05\"\x80\x02\n\x17StreamAggregatesRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12(\n\x08group_by\x18\x02 \x03(\x0b\x32\x16.argus_grpc.v1.GroupBy\x12(\n\x08measures\x18\x03 \x03(\x0b\x32\x16.argus_grpc.v1.Measure\x12)\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x17.argus_grpc.v1.Encoding\x12\r\n\x05limit\x18\x05 \x01(\x03\x12\x14\n\x0cresume_token\x18\x06 \x01(\t\x12\x17\n\x0fmax_batch_bytes\x18\x07 \x01(\x05\"\xe2\x01\n\x18StreamAggregatesResponse\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.argus_grpc.v1.ExportHeaderH\x00\x12.\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1d.argus_grpc.v1.AggregateBatchH\x00\x12+\n\x08progress\x18\x03 \x01(\x0b\x32\x17.argus_grpc.v1.ProgressH\x00\x12/\n\x07summary\x18\x04 \x01(\x0b\x32\x1c.argus_grpc.v1.ExportSummaryH\x00\x42\t\n\x07payload\"\xda\x01\n\x14StreamEventsResponse\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.argus_grpc.v1.ExportHeaderH\x00\x12*\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x19.argus_grpc.v1.EventBatchH\x00\x12+\n\x08progress\x18\x03 \x01(\x0b\x32\x17.argus_grpc.v1.ProgressH\x00\x12/\n\x07summary\x18\x04 \x01(\x0b\x32\x1c.argus_grpc.v1.ExportSummaryH\x00\x42\t\n\x07payload\"\xa8\x03\n\x0c\x45xportHeader\x12\x11\n\texport_id\x18\x01 \x01(\t\x12/\n\x0b\x65xported_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05query\x18\x03 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12&\n\x07\x63olumns\x18\x04 \x03(\x0b\x32\x15.argus_grpc.v1.Column\x12#\n\x05order\x18\x05 \x01(\x0e\x32\x14.argus_grpc.v1.Order\x12\x11\n\twatermark\x18\x06 \x01(\x03\x12\x14\n\x0ctotal_events\x18\x07 \x01(\x03\x12\x11\n\tfirst_row\x18\x08 \x01(\x03\x12\x14\n\x0cresume_token\x18\t \x01(\t\x12\x18\n\x10redacted_columns\x18\n \x03(\t\x12\x16\n\x0eserver_version\x18\x0b \x01(\t\x12\x10\n\x08store_id\x18\x0c \x01(\t\x12\x16\n\x0eremoved_events\x18\r \x01(\x03\x12/\n\x0b\x61ggregation\x18\x0e \x01(\x0b\x32\x1a.argus_grpc.v1.Aggregation\"\x9b\x01\n\nEventBatch\x12\x11\n\tfirst_row\x18\x01 \x01(\x03\x12\x11\n\trow_count\x18\x02 \x01(\x05\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12%\n\x04rows\x18\x05 \x01(\x0b\x32\x15.argus_grpc.v1.EventsH\x00\x12\x0f\n\x05\x61rrow\x18\x06 \x01(\x0cH\x00\x42\t\n\x07payload\"F\n\x08Progress\x12\x11\n\trows_sent\x18\x01 \x01(\x03\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\twatermark\x18\x03 \x01(\x03\"\x90\x02\n\rExportSummary\x12?\n\x0c\x63ompleteness\x18\x01 \x01(\x0e\x32).argus_grpc.v1.ExportSummary.Completeness\x12\x12\n\ntotal_rows\x18\x02 \x01(\x03\x12\x11\n\twatermark\x18\x03 \x01(\x03\x12\x1a\n\x12\x63ontinuation_token\x18\x04 \x01(\t\x12\x16\n\x0erows_remaining\x18\x05 \x01(\x03\"c\n\x0c\x43ompleteness\x12\x1c\n\x18\x43OMPLETENESS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OMPLETENESS_COMPLETE\x10\x01\x12\x1a\n\x16\x43OMPLETENESS_TRUNCATED\x10\x02*K\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x11\n\rENCODING_ROWS\x10\x01\x12\x12\n\x0e\x45NCODING_ARROW\x10\x02*A\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x0e\n\nORDER_TIME\x10\x01\x12\x11\n\rORDER_ARRIVAL\x10\x02*\xc1\x01\n\nColumnType\x12\x1b\n\x17\x43OLUMN_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43OLUMN_TYPE_STRING\x10\x01\x12\x15\n\x11\x43OLUMN_TYPE_INT32\x10\x02\x12\x15\n\x11\x43OLUMN_TYPE_INT64\x10\x03\x12\x16\n\x12\x43OLUMN_TYPE_DOUBLE\x10\x04\x12\x1c\n\x18\x43OLUMN_TYPE_TIMESTAMP_NS\x10\x05\x12\x1a\n\x16\x43OLUMN_TYPE_EVENT_TYPE\x10\x06\x32\xfa\x02\n\rExportService\x12T\n\x0bListColumns\x12!.argus_grpc.v1.ListColumnsRequest\x1a\".argus_grpc.v1.ListColumnsResponse\x12Q\n\nPlanExport\x12 .argus_grpc.v1.PlanExportRequest\x1a!.argus_grpc.v1.PlanExportResponse\x12Y\n\x0cStreamEvents\x12\".argus_grpc.v1.StreamEventsRequest\x1a#.argus_grpc.v1.StreamEventsResponse0\x01\x12\x65\n\x10StreamAggregates\x12&.argus_grpc.v1.StreamAggregatesRequest\x1a\'.argus_grpc.v1.StreamAggregatesResponse0\x01\x42\x44\n\x13\x64\x65v.argus.export.v1P\x01Z+argus.dev/export/argus_grpc/v1;argus_grpcv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61rgus_grpc/v1/export.proto\x12\rargus_grpc.v1\x1a\x1d\x61rgus_grpc/v1/aggregate.proto\x1a\x19\x61rgus_grpc/v1/event.proto\x1a\x19\x61rgus_grpc/v1/query.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tjson_name\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\'\n\x04type\x18\x06 \x01(\x0e\x32\x19.argus_grpc.v1.ColumnType\x12,\n\ncarried_by\x18\x07 \x03(\x0e\x32\x18.argus_grpc.v1.EventType\x12\x12\n\nis_default\x18\x08 \x01(\x08\"\x14\n\x12ListColumnsRequest\"W\n\x13ListColumnsResponse\x12&\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x15.argus_grpc.v1.Column\x12\x18\n\x10redacted_columns\x18\x02 \x03(\t\"N\n\x11PlanExportRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\"\xe5\x02\n\x12PlanExportResponse\x12\x14\n\x0ctotal_events\x18\x01 \x01(\x03\x12\x1b\n\x13\x65stimated_csv_bytes\x18\x02 \x01(\x03\x12\x1c\n\x14\x65stimated_json_bytes\x18\x03 \x01(\x03\x12\x33\n\x0f\x66irst_timestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_timestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\twatermark\x18\x06 \x01(\x03\x12(\n\x05query\x18\x07 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12&\n\x07\x63olumns\x18\x08 \x03(\x0b\x32\x15.argus_grpc.v1.Column\x12\x18\n\x10redacted_columns\x18\t \x03(\t\x12\x16\n\x0eremoved_events\x18\n \x01(\x03\"\xee\x01\n\x13StreamEventsRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\x12)\n\x08\x65ncoding\x18\x03 \x01(\x0e\x32\x17.argus_grpc.v1.Encoding\x12\r\n\x05limit\x18\x04 \x01(\x03\x12#\n\x05order\x18\x05 \x01(\x0e\x32\x14.argus_grpc.v1.Order\x12\x0e\n\x06\x66ollow\x18\x06 \x01(\x08\x12\x14\n\x0cresume_token\x18\x07 \x01(\t\x12\x17\n\x0fmax_batch_bytes\x18\x08 \x01(\x05\"\x80\x02\n\x17StreamAggregatesRequest\x12(\n\x05query\x18\x01 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12(\n\x08group_by\x18\x02 \x03(\x0b\x32\x16.argus_grpc.v1.GroupBy\x12(\n\x08measures\x18\x03 \x03(\x0b\x32\x16.argus_grpc.v1.Measure\x12)\n\x08\x65ncoding\x18\x04 \x01(\x0e\x32\x17.argus_grpc.v1.Encoding\x12\r\n\x05limit\x18\x05 \x01(\x03\x12\x14\n\x0cresume_token\x18\x06 \x01(\t\x12\x17\n\x0fmax_batch_bytes\x18\x07 \x01(\x05\"\xe2\x01\n\x18StreamAggregatesResponse\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.argus_grpc.v1.ExportHeaderH\x00\x12.\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1d.argus_grpc.v1.AggregateBatchH\x00\x12+\n\x08progress\x18\x03 \x01(\x0b\x32\x17.argus_grpc.v1.ProgressH\x00\x12/\n\x07summary\x18\x04 \x01(\x0b\x32\x1c.argus_grpc.v1.ExportSummaryH\x00\x42\t\n\x07payload\"\xda\x01\n\x14StreamEventsResponse\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.argus_grpc.v1.ExportHeaderH\x00\x12*\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x19.argus_grpc.v1.EventBatchH\x00\x12+\n\x08progress\x18\x03 \x01(\x0b\x32\x17.argus_grpc.v1.ProgressH\x00\x12/\n\x07summary\x18\x04 \x01(\x0b\x32\x1c.argus_grpc.v1.ExportSummaryH\x00\x42\t\n\x07payload\"\xa8\x03\n\x0c\x45xportHeader\x12\x11\n\texport_id\x18\x01 \x01(\t\x12/\n\x0b\x65xported_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05query\x18\x03 \x01(\x0b\x32\x19.argus_grpc.v1.EventQuery\x12&\n\x07\x63olumns\x18\x04 \x03(\x0b\x32\x15.argus_grpc.v1.Column\x12#\n\x05order\x18\x05 \x01(\x0e\x32\x14.argus_grpc.v1.Order\x12\x11\n\twatermark\x18\x06 \x01(\x03\x12\x14\n\x0ctotal_events\x18\x07 \x01(\x03\x12\x11\n\tfirst_row\x18\x08 \x01(\x03\x12\x14\n\x0cresume_token\x18\t \x01(\t\x12\x18\n\x10redacted_columns\x18\n \x03(\t\x12\x16\n\x0eserver_version\x18\x0b \x01(\t\x12\x10\n\x08store_id\x18\x0c \x01(\t\x12\x16\n\x0eremoved_events\x18\r \x01(\x03\x12/\n\x0b\x61ggregation\x18\x0e \x01(\x0b\x32\x1a.argus_grpc.v1.Aggregation\"\x9b\x01\n\nEventBatch\x12\x11\n\tfirst_row\x18\x01 \x01(\x03\x12\x11\n\trow_count\x18\x02 \x01(\x05\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12%\n\x04rows\x18\x05 \x01(\x0b\x32\x15.argus_grpc.v1.EventsH\x00\x12\x0f\n\x05\x61rrow\x18\x06 \x01(\x0cH\x00\x42\t\n\x07payload\"F\n\x08Progress\x12\x11\n\trows_sent\x18\x01 \x01(\x03\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\twatermark\x18\x03 \x01(\x03\"\x90\x02\n\rExportSummary\x12?\n\x0c\x63ompleteness\x18\x01 \x01(\x0e\x32).argus_grpc.v1.ExportSummary.Completeness\x12\x12\n\ntotal_rows\x18\x02 \x01(\x03\x12\x11\n\twatermark\x18\x03 \x01(\x03\x12\x1a\n\x12\x63ontinuation_token\x18\x04 \x01(\t\x12\x16\n\x0erows_remaining\x18\x05 \x01(\x03\"c\n\x0c\x43ompleteness\x12\x1c\n\x18\x43OMPLETENESS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OMPLETENESS_COMPLETE\x10\x01\x12\x1a\n\x16\x43OMPLETENESS_TRUNCATED\x10\x02*K\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x11\n\rENCODING_ROWS\x10\x01\x12\x12\n\x0e\x45NCODING_ARROW\x10\x02*A\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x0e\n\nORDER_TIME\x10\x01\x12\x11\n\rORDER_ARRIVAL\x10\x02*\xc1\x01\n\nColumnType\x12\x1b\n\x17\x43OLUMN_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43OLUMN_TYPE_STRING\x10\x01\x12\x15\n\x11\x43OLUMN_TYPE_INT32\x10\x02\x12\x15\n\x11\x43OLUMN_TYPE_INT64\x10\x03\x12\x16\n\x12\x43OLUMN_TYPE_DOUBLE\x10\x04\x12\x1c\n\x18\x43OLUMN_TYPE_TIMESTAMP_NS\x10\x05\x12\x1a\n\x16\x43OLUMN_TYPE_EVENT_TYPE\x10\x06\x32\xfa\x02\n\rExportService\x12T\n\x0bListColumns\x12!.argus_grpc.v1.ListColumnsRequest\x1a\".argus_grpc.v1.ListColumnsResponse\x12Q\n\nPlanExport\x12 .argus_grpc.v1.PlanExportRequest\x1a!.argus_grpc.v1.PlanExportResponse\x12Y\n\x0cStreamEvents\x12\".argus_grpc.v1.StreamEventsRequest\x1a#.argus_grpc.v1.StreamEventsResponse0\x01\x12\x65\n\x10StreamAggregates\x12&.argus_grpc.v1.StreamAggregatesRequest\x1a\'.argus_grpc.v1.StreamAggregatesResponse0\x01\x42\x44\n\x13\x64\x65v.argus.export.v1P\x01Z+argus.dev/export/argus_grpc/v1;argus_grpcv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,40 +36,40 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'argus_grpc.v1.export_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.argus.export.v1P\001Z+argus.dev/export/argus_grpc/v1;argus_grpcv1'
-  _globals['_ENCODING']._serialized_start=2771
-  _globals['_ENCODING']._serialized_end=2846
-  _globals['_ORDER']._serialized_start=2848
-  _globals['_ORDER']._serialized_end=2913
-  _globals['_COLUMNTYPE']._serialized_start=2916
-  _globals['_COLUMNTYPE']._serialized_end=3109
+  _globals['_ENCODING']._serialized_start=2797
+  _globals['_ENCODING']._serialized_end=2872
+  _globals['_ORDER']._serialized_start=2874
+  _globals['_ORDER']._serialized_end=2939
+  _globals['_COLUMNTYPE']._serialized_start=2942
+  _globals['_COLUMNTYPE']._serialized_end=3135
   _globals['_COLUMN']._serialized_start=164
   _globals['_COLUMN']._serialized_end=362
   _globals['_LISTCOLUMNSREQUEST']._serialized_start=364
   _globals['_LISTCOLUMNSREQUEST']._serialized_end=384
   _globals['_LISTCOLUMNSRESPONSE']._serialized_start=386
-  _globals['_LISTCOLUMNSRESPONSE']._serialized_end=447
-  _globals['_PLANEXPORTREQUEST']._serialized_start=449
-  _globals['_PLANEXPORTREQUEST']._serialized_end=527
-  _globals['_PLANEXPORTRESPONSE']._serialized_start=530
-  _globals['_PLANEXPORTRESPONSE']._serialized_end=887
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=890
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=1128
-  _globals['_STREAMAGGREGATESREQUEST']._serialized_start=1131
-  _globals['_STREAMAGGREGATESREQUEST']._serialized_end=1387
-  _globals['_STREAMAGGREGATESRESPONSE']._serialized_start=1390
-  _globals['_STREAMAGGREGATESRESPONSE']._serialized_end=1616
-  _globals['_STREAMEVENTSRESPONSE']._serialized_start=1619
-  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1837
-  _globals['_EXPORTHEADER']._serialized_start=1840
-  _globals['_EXPORTHEADER']._serialized_end=2264
-  _globals['_EVENTBATCH']._serialized_start=2267
-  _globals['_EVENTBATCH']._serialized_end=2422
-  _globals['_PROGRESS']._serialized_start=2424
-  _globals['_PROGRESS']._serialized_end=2494
-  _globals['_EXPORTSUMMARY']._serialized_start=2497
-  _globals['_EXPORTSUMMARY']._serialized_end=2769
-  _globals['_EXPORTSUMMARY_COMPLETENESS']._serialized_start=2670
-  _globals['_EXPORTSUMMARY_COMPLETENESS']._serialized_end=2769
-  _globals['_EXPORTSERVICE']._serialized_start=3112
-  _globals['_EXPORTSERVICE']._serialized_end=3490
+  _globals['_LISTCOLUMNSRESPONSE']._serialized_end=473
+  _globals['_PLANEXPORTREQUEST']._serialized_start=475
+  _globals['_PLANEXPORTREQUEST']._serialized_end=553
+  _globals['_PLANEXPORTRESPONSE']._serialized_start=556
+  _globals['_PLANEXPORTRESPONSE']._serialized_end=913
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=916
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=1154
+  _globals['_STREAMAGGREGATESREQUEST']._serialized_start=1157
+  _globals['_STREAMAGGREGATESREQUEST']._serialized_end=1413
+  _globals['_STREAMAGGREGATESRESPONSE']._serialized_start=1416
+  _globals['_STREAMAGGREGATESRESPONSE']._serialized_end=1642
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=1645
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1863
+  _globals['_EXPORTHEADER']._serialized_start=1866
+  _globals['_EXPORTHEADER']._serialized_end=2290
+  _globals['_EVENTBATCH']._serialized_start=2293
+  _globals['_EVENTBATCH']._serialized_end=2448
+  _globals['_PROGRESS']._serialized_start=2450
+  _globals['_PROGRESS']._serialized_end=2520
+  _globals['_EXPORTSUMMARY']._serialized_start=2523
+  _globals['_EXPORTSUMMARY']._serialized_end=2795
+  _globals['_EXPORTSUMMARY_COMPLETENESS']._serialized_start=2696
+  _globals['_EXPORTSUMMARY_COMPLETENESS']._serialized_end=2795
+  _globals['_EXPORTSERVICE']._serialized_start=3138
+  _globals['_EXPORTSERVICE']._serialized_end=3516
 # @@protoc_insertion_point(module_scope)

@@ -180,18 +180,24 @@ class ListColumnsResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     COLUMNS_FIELD_NUMBER: builtins.int
+    REDACTED_COLUMNS_FIELD_NUMBER: builtins.int
     @builtins.property
     def columns(self) -> containers.RepeatedCompositeFieldContainer[Column]:
         """All columns that the caller may see, in the order of the schema."""
+
+    @builtins.property
+    def redacted_columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Columns among them whose values this caller does not get to see: they come as NULL."""
 
     def __init__(
         self,
         *,
         columns: abc.Iterable[Column] | None = ...,
+        redacted_columns: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["columns", b"columns", "redacted_columns", b"redacted_columns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

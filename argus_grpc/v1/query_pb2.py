@@ -26,7 +26,7 @@ from argus_grpc.v1 import event_pb2 as argus__grpc_dot_v1_dot_event__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61rgus_grpc/v1/query.proto\x12\rargus_grpc.v1\x1a\x19\x61rgus_grpc/v1/event.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x03\n\nEventQuery\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x0b\x65vent_types\x18\x03 \x03(\x0e\x32\x18.argus_grpc.v1.EventType\x12\x0f\n\x07sources\x18\x04 \x03(\t\x12\x12\n\nthread_ids\x18\x05 \x03(\x03\x12\x17\n\x0f\x63\x61rrier_threads\x18\x06 \x03(\x03\x12\x33\n\x0bthread_name\x18\x07 \x01(\x0b\x32\x1e.argus_grpc.v1.ThreadNameMatch\x12\x1c\n\x0fmin_duration_ns\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fmax_duration_ns\x18\t \x01(\x03H\x01\x88\x01\x01\x12\x16\n\x0e\x61\x66ter_sequence\x18\n \x01(\x03\x42\x12\n\x10_min_duration_nsB\x12\n\x10_max_duration_ns\"O\n\x0fThreadNameMatch\x12\x12\n\x08\x63ontains\x18\x01 \x01(\tH\x00\x12\x0e\n\x04glob\x18\x02 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x03 \x01(\tH\x00\x42\x07\n\x05matchBD\n\x13\x64\x65v.argus.export.v1P\x01Z+argus.dev/export/argus_grpc/v1;argus_grpcv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61rgus_grpc/v1/query.proto\x12\rargus_grpc.v1\x1a\x19\x61rgus_grpc/v1/event.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x03\n\nEventQuery\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x0b\x65vent_types\x18\x03 \x03(\x0e\x32\x18.argus_grpc.v1.EventType\x12\x0f\n\x07sources\x18\x04 \x03(\t\x12\x12\n\nthread_ids\x18\x05 \x03(\x03\x12\x17\n\x0f\x63\x61rrier_threads\x18\x06 \x03(\x03\x12\x33\n\x0bthread_name\x18\x07 \x01(\x0b\x32\x1e.argus_grpc.v1.ThreadNameMatch\x12\x1c\n\x0fmin_duration_ns\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fmax_duration_ns\x18\t \x01(\x03H\x01\x88\x01\x01\x12\x16\n\x0e\x61\x66ter_sequence\x18\n \x01(\x03\x12\x17\n\x0fsource_prefixes\x18\x0b \x03(\tB\x12\n\x10_min_duration_nsB\x12\n\x10_max_duration_ns\"O\n\x0fThreadNameMatch\x12\x12\n\x08\x63ontains\x18\x01 \x01(\tH\x00\x12\x0e\n\x04glob\x18\x02 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x03 \x01(\tH\x00\x42\x07\n\x05matchBD\n\x13\x64\x65v.argus.export.v1P\x01Z+argus.dev/export/argus_grpc/v1;argus_grpcv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\023dev.argus.export.v1P\001Z+argus.dev/export/argus_grpc/v1;argus_grpcv1'
   _globals['_EVENTQUERY']._serialized_start=105
-  _globals['_EVENTQUERY']._serialized_end=497
-  _globals['_THREADNAMEMATCH']._serialized_start=499
-  _globals['_THREADNAMEMATCH']._serialized_end=578
+  _globals['_EVENTQUERY']._serialized_end=522
+  _globals['_THREADNAMEMATCH']._serialized_start=524
+  _globals['_THREADNAMEMATCH']._serialized_end=603
 # @@protoc_insertion_point(module_scope)

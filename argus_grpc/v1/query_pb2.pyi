@@ -38,6 +38,7 @@ class EventQuery(message.Message):
     MIN_DURATION_NS_FIELD_NUMBER: builtins.int
     MAX_DURATION_NS_FIELD_NUMBER: builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: builtins.int
+    SOURCE_PREFIXES_FIELD_NUMBER: builtins.int
     min_duration_ns: builtins.int
     """The shortest duration in nanoseconds, inclusive, ≥ 0."""
     max_duration_ns: builtins.int
@@ -61,7 +62,7 @@ class EventQuery(message.Message):
 
     @builtins.property
     def sources(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Any of these sources, exactly. Empty: all."""
+        """Any of these sources, exactly, beside those of source_prefixes. Both empty: all."""
 
     @builtins.property
     def thread_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
@@ -74,6 +75,12 @@ class EventQuery(message.Message):
     @builtins.property
     def thread_name(self) -> ThreadNameMatch:
         """How the thread's name must look. Unset: any, none included."""
+
+    @builtins.property
+    def source_prefixes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Any source that begins with one of these, letter case significant, beside those of sources. An
+        empty text begins every source.
+        """
 
     def __init__(
         self,
@@ -88,10 +95,11 @@ class EventQuery(message.Message):
         min_duration_ns: builtins.int | None = ...,
         max_duration_ns: builtins.int | None = ...,
         after_sequence: builtins.int = ...,
+        source_prefixes: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_max_duration_ns", b"_max_duration_ns", "_min_duration_ns", b"_min_duration_ns", "end_time", b"end_time", "max_duration_ns", b"max_duration_ns", "min_duration_ns", b"min_duration_ns", "start_time", b"start_time", "thread_name", b"thread_name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_max_duration_ns", b"_max_duration_ns", "_min_duration_ns", b"_min_duration_ns", "after_sequence", b"after_sequence", "carrier_threads", b"carrier_threads", "end_time", b"end_time", "event_types", b"event_types", "max_duration_ns", b"max_duration_ns", "min_duration_ns", b"min_duration_ns", "sources", b"sources", "start_time", b"start_time", "thread_ids", b"thread_ids", "thread_name", b"thread_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_max_duration_ns", b"_max_duration_ns", "_min_duration_ns", b"_min_duration_ns", "after_sequence", b"after_sequence", "carrier_threads", b"carrier_threads", "end_time", b"end_time", "event_types", b"event_types", "max_duration_ns", b"max_duration_ns", "min_duration_ns", b"min_duration_ns", "source_prefixes", b"source_prefixes", "sources", b"sources", "start_time", b"start_time", "thread_ids", b"thread_ids", "thread_name", b"thread_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_duration_ns: _TypeAlias = typing.Literal["max_duration_ns"]  # noqa: Y015
     _WhichOneofArgType__max_duration_ns: _TypeAlias = typing.Literal["_max_duration_ns", b"_max_duration_ns"]  # noqa: Y015

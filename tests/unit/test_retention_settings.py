@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from argus_grpc.config import load_config, parse_duration
+from argus_grpc.config import load_config
+from argus_grpc.durations import parse_duration
 from tests.processes import run_server
 
 
