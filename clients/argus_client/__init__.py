@@ -20,12 +20,14 @@ from argus_client.errors import (
     ServerError,
     ServerUnavailable,
     SourceError,
+    TlsFailed,
     Violation,
 )
 from argus_client.export import Export
 from argus_client.query import EventQuery
 from argus_client.retry import Backoff
 from argus_client.stream import ResumePoint
+from argus_client.tokens import TokenFile
 from argus_client.transport import Tls
 from argus_client.writing import Written
 
@@ -49,6 +51,8 @@ __all__ = [
     "ServerUnavailable",
     "SourceError",
     "Tls",
+    "TlsFailed",
+    "TokenFile",
     "Violation",
     "Written",
 ]

@@ -7,7 +7,7 @@ from typing import Literal, Self, TypeVar
 
 import pyarrow as pa
 
-from argus_client.connection import Connection
+from argus_client.connection import Connection, Method
 from argus_client.errors import Violation
 from argus_client.export import Export
 from argus_client.grouping import parse_group_key, parse_measure
@@ -172,11 +172,20 @@ class ExportClient:
         return Export(self._connection, request, resume_from=resume_from, rule=self._rule, on_retry=on_retry)
 
     def plan(
-        self, query: EventQuery | None = None, *, columns: str | Iterable[str] = ()
+        self,
+        query: EventQuery | None = None,
+        *,
+        columns: str | Iterable[str] = (),
+        on_retry: OnRetry | None = None,
     ) -> PlanExportResponse:
-        """What an export would hold: exact count, time extent, estimated sizes, watermark."""
+        """What an export would hold: exact count, time extent, estimated sizes, watermark.
+
+        It is asked again, for up to retry_for_s, when the server asks to come back later.
+
+        on_retry: as for `send_batch`.
+        """
         request = PlanExportRequest(query=(query or EventQuery()).to_message(), columns=_to_names(columns))
-        return self._connection.call(self._connection.exports.PlanExport, request)
+        return self._ask(lambda: self._connection.exports.PlanExport, request, on_retry)
 
     def newest(
         self, query: EventQuery | None = None, *, columns: str | Iterable[str] = (), limit: int = 100
@@ -191,11 +200,10 @@ class ExportClient:
             raise _not_allowed("limit", limit, "1 or more")
         return read_newest(self, query or EventQuery(), _to_names(columns), limit)
 
-    def columns(self) -> tuple[Column, ...]:
-        """All columns that this caller may see, in the order of the schema."""
-        return tuple(
-            self._connection.call(self._connection.exports.ListColumns, ListColumnsRequest()).columns
-        )
+    def columns(self, *, on_retry: OnRetry | None = None) -> tuple[Column, ...]:
+        """All columns that this caller may see, in the order of the schema. Asked again as `plan` is."""
+        answer = self._ask(lambda: self._connection.exports.ListColumns, ListColumnsRequest(), on_retry)
+        return tuple(answer.columns)
 
     def ingest_events(
         self,
@@ -237,12 +245,11 @@ class ExportClient:
         on_retry: called before each wait to try again: which try it is, from 1, the seconds until
             then, and the error.
         """
-        return call_with_retries(
-            lambda: self._connection.call(self._connection.ingests.IngestEvents, request),
-            self._rule,
+        return self._ask(
+            lambda: self._connection.ingests.IngestEvents,
+            request,
+            on_retry,
             may_repeat=bool(request.batch_id) and (wait_for_server or self._connection.has_answered),
-            closed=self._closed,
-            on_retry=on_retry,
         )
 
     def ingest_arrow(
@@ -306,6 +313,22 @@ class ExportClient:
             return ingest_source(
                 events, lambda request: self.send_batch(request, on_retry=on_retry), on_progress=on_progress
             )
+
+    def _ask(
+        self,
+        method: Callable[[], Method[_T]],
+        request: object,
+        on_retry: OnRetry | None,
+        *,
+        may_repeat: bool = False,
+    ) -> _T:
+        return call_with_retries(
+            lambda: self._connection.call(method(), request),
+            self._rule,
+            may_repeat=may_repeat,
+            closed=self._closed,
+            on_retry=on_retry,
+        )
 
 
 class _OtherCaller(ExportClient):

@@ -1,39 +1,16 @@
-"""The channel to one server, and its errors in this library's words.
+"""The channel to one server, and calls in a caller's name."""
 
-Decisions use status codes and google.rpc details, never message text.
-"""
-
+import threading
+import weakref
 from collections.abc import Iterator
-from typing import Any, NoReturn, Protocol, TypeVar, cast
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import grpc
-from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import (
-    BadRequest,
-    PreconditionFailure,
-    QuotaFailure,
-    RequestInfo,
-    RetryInfo,
-)
-from google.rpc.status_pb2 import Status
-from grpc_status import rpc_status
 
-from argus_client.errors import (
-    ArgusClientError,
-    BrokenExport,
-    EventsMissed,
-    InvalidRequest,
-    LimitExceeded,
-    NotAllowed,
-    NotSignedIn,
-    ResumeRefused,
-    ServerError,
-    ServerUnavailable,
-    Violation,
-)
-from argus_client.query import ARGUMENTS, invalid_request, tell_violations
+from argus_client.errors import InvalidRequest, NotSignedIn
+from argus_client.statuses import is_from_transport, to_client_error
 from argus_client.tokens import TokenSource, current_token
-from argus_client.transport import Tls, choose_tls, open_channel
+from argus_client.transport import Stamp, Tls, choose_tls, open_channel, stamp
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 
@@ -49,8 +26,8 @@ _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
-_Response = TypeVar("_Response")
 _Response_co = TypeVar("_Response_co", covariant=True)
+_Message = TypeVar("_Message")
 
 
 class MessageStream(Protocol[_Response_co]):
@@ -67,17 +44,63 @@ class Method(Protocol[_Response_co]):
 
 
 class Channel:
-    """A channel to the server at `target`. It connects when the first call is made."""
+    """The way to the server at `target`, over TLS or (None) in plaintext. It connects when the first call
+    is made, and anew for the next call when the files of `tls` have changed."""
 
     def __init__(self, target: str, tls: Tls | None) -> None:
         self.target = target
+        self.tls = tls
         self.has_answered = False
-        self._channel = open_channel(target, tls, _CHANNEL_OPTIONS)
-        self.exports = ExportServiceStub(self._channel)
-        self.ingests = IngestServiceStub(self._channel)
+        """Whether the server has ever answered; if not, the address may be wrong."""
+        self._stamp = self._look_at_files()
+        self._open = open_channel(target, tls, _CHANNEL_OPTIONS)
+        self._exports = ExportServiceStub(self._open)
+        self._ingests = IngestServiceStub(self._open)
+        self._renewing = threading.Lock()
+        self._streams: weakref.WeakSet[MessageStream[Any]] = weakref.WeakSet()
+
+    @property
+    def exports(self) -> ExportServiceStub:
+        self._renew_if_changed()
+        return self._exports
+
+    @property
+    def ingests(self) -> IngestServiceStub:
+        self._renew_if_changed()
+        return self._ingests
+
+    def add_stream(self, call: MessageStream[Any]) -> None:
+        """Has `close` call it off, whichever connection it is on."""
+        self._streams.add(call)
 
     def close(self) -> None:
-        self._channel.close()
+        """Calls that are under way end as cancelled."""
+        for call in list(self._streams):
+            call.cancel()
+        self._open.close()
+
+    def _look_at_files(self) -> Stamp:
+        try:
+            return () if self.tls is None else stamp(self.tls)
+        except OSError:
+            # One that is being replaced; one that is never there is told of where it is read.
+            return ()
+
+    def _renew_if_changed(self) -> None:
+        found = self._look_at_files()
+        if not found or found == self._stamp:
+            return
+        with self._renewing:
+            if found == self._stamp:
+                return
+            try:
+                # Not closed: gRPC does so when the last call over the one before has ended.
+                self._open = open_channel(self.target, self.tls, _CHANNEL_OPTIONS)
+            except InvalidRequest:
+                # Half replaced. The next call looks again.
+                return
+            self._exports, self._ingests = ExportServiceStub(self._open), IngestServiceStub(self._open)
+            self._stamp = found
 
 
 class Connection:
@@ -117,131 +140,67 @@ class Connection:
         """Closes the channel; calls that are under way end as cancelled."""
         self._channel.close()
 
-    def call(self, method: Method[_Response], request: object) -> _Response:
+    def call(self, method: Method[_Message], request: object) -> _Message:
         """The answer to a unary call. Raises an ArgusClientError."""
+        token = current_token(self._token)
         try:
-            response = method(request, metadata=self._metadata())
+            response = method(request, metadata=_metadata(token))
         except grpc.RpcError as error:
-            self._raise_for(error)
+            self._raise_for(error, token)
         self._channel.has_answered = True
         return response
 
-    def begin(self, method: Method[_Response], request: object) -> _Response:
-        """The stream of a call. Raises InvalidRequest if the token cannot be one."""
-        return method(request, metadata=self._metadata())
+    def stream(self, method: Method[MessageStream[_Message]], request: object) -> MessageStream[_Message]:
+        """The messages of a call until its status is OK, to be read once. Raises InvalidRequest if the
+        token cannot be one; reading raises an ArgusClientError."""
+        token = current_token(self._token)
+        call = method(request, metadata=_metadata(token))
+        self._channel.add_stream(call)
+        return _Stream(self, call, token)
 
-    def messages(self, stream: MessageStream[_Response]) -> Iterator[_Response]:
-        """The messages of a stream until its status is OK. Raises an ArgusClientError."""
-        messages = iter(stream)
+    def _raise_for(self, error: grpc.RpcError, token: str | None) -> NoReturn:
+        channel = self._channel
+        told = to_client_error(error, channel.target, has_answered=channel.has_answered)
+        if is_from_transport(error) and (channel.tls is not None or not channel.has_answered):
+            # Here, since it is needed only after a failure.
+            from argus_client.handshake import find_tls_problem
+
+            told = find_tls_problem(channel.target, channel.tls) or told
+        elif isinstance(told, NotSignedIn):
+            told.has_new_token = self._has_another_token_than(token)
+        raise told from error
+
+    def _has_another_token_than(self, token: str | None) -> bool:
+        try:
+            return current_token(self._token) != token
+        except InvalidRequest:
+            return False
+
+
+class _Stream(Generic[_Message]):
+    """A stream's messages, with its errors in this library's words."""
+
+    def __init__(self, connection: Connection, call: MessageStream[_Message], token: str | None) -> None:
+        self._connection = connection
+        self._call = call
+        self._token = token
+
+    def __iter__(self) -> Iterator[_Message]:
+        messages = iter(self._call)
         while True:
             try:
                 message = next(messages)
             except StopIteration:
                 return
             except grpc.RpcError as error:
-                self._raise_for(error)
-            self._channel.has_answered = True
+                self._connection._raise_for(error, self._token)
+            self._connection._channel.has_answered = True
             yield message
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        token = current_token(self._token)
-        return () if token is None else (("authorization", f"Bearer {token}"),)
-
-    def _raise_for(self, error: grpc.RpcError) -> NoReturn:
-        raise _to_client_error(error, self._channel.target, has_answered=self.has_answered) from error
+    def cancel(self) -> object:
+        return self._call.cancel()
 
 
-def _to_client_error(error: grpc.RpcError, target: str, *, has_answered: bool) -> ArgusClientError:
-    # What grpc raises for a call is the call as well.
-    call = cast(grpc.Call, error)
-    code, message = call.code(), call.details() or call.code().name
-    details = _rich_status(call)
-    match code:
-        case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
-            violations = _violations(details)
-            if any(violation.field == "resume_token" for violation in violations):
-                told = "; ".join(violation.description for violation in violations)
-                return ResumeRefused(
-                    f"the server at {target} cannot go on with the export: {told}; go on at the server that "
-                    "began it, with the same request, or start the export anew"
-                )
-            return invalid_request(violations) if violations else InvalidRequest(message)
-        case grpc.StatusCode.UNAUTHENTICATED:
-            return NotSignedIn(message)
-        case grpc.StatusCode.PERMISSION_DENIED:
-            violations = _violations(details)
-            return NotAllowed("; ".join(tell_violations(violations, ARGUMENTS)) or message, violations)
-        case grpc.StatusCode.UNAVAILABLE if details is not None:
-            return ServerUnavailable(
-                f"the server at {target} is not available: {message}", _retry_after_s(details)
-            )
-        case grpc.StatusCode.UNAVAILABLE if has_answered:
-            return ServerUnavailable(f"the server at {target} went away")
-        case grpc.StatusCode.UNAVAILABLE:
-            return ServerUnavailable(f"no server answers at {target} — is argus-server running?")
-        case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            limit = _limit(details)
-            named = f"{limit}: {message}" if limit not in message else message
-            return LimitExceeded(named, _retry_after_s(details), limit=limit or None)
-        case grpc.StatusCode.FAILED_PRECONDITION:
-            if missed := _missed(details):
-                return EventsMissed("; ".join(tell_violations(missed, ARGUMENTS)), missed)
-            return ResumeRefused(message)
-        case grpc.StatusCode.DATA_LOSS:
-            return BrokenExport(message)
-        case grpc.StatusCode.UNIMPLEMENTED:
-            return ServerError(f"the server at {target} does not serve this: {message}")
-        case grpc.StatusCode.CANCELLED:
-            return ServerError(f"the call was cancelled: {message}")
-        case _:
-            return ServerError(f"the server at {target} failed: {message}{_request_id(details)}")
-
-
-def _rich_status(call: grpc.Call) -> Status | None:
-    try:
-        status: Status | None = rpc_status.from_call(call)
-    except ValueError:
-        # Details that contradict the call's own status are not to be relied on.
-        return None
-    return status
-
-
-def _violations(details: Status | None) -> tuple[Violation, ...]:
-    bad_request = _detail(details, BadRequest())
-    return tuple(Violation(v.field, v.description) for v in bad_request.field_violations)
-
-
-def _missed(details: Status | None) -> tuple[Violation, ...]:
-    failure = _detail(details, PreconditionFailure())
-    return tuple(
-        Violation(v.subject, v.description)
-        for v in failure.violations
-        if v.type == "EVENTS_REMOVED" and v.subject == "query.after_sequence"
-    )
-
-
-def _limit(details: Status | None) -> str:
-    return ", ".join(v.subject for v in _detail(details, QuotaFailure()).violations)
-
-
-def _retry_after_s(details: Status | None) -> float | None:
-    retry_info = _detail(details, RetryInfo())
-    if not retry_info.HasField("retry_delay"):
-        return None
-    return max(0.0, float(retry_info.retry_delay.ToNanoseconds()) / 1e9)
-
-
-def _request_id(details: Status | None) -> str:
-    request_id = _detail(details, RequestInfo()).request_id
-    return f" (request id {request_id})" if request_id else ""
-
-
-_Detail = TypeVar("_Detail", bound=Message)
-
-
-def _detail(details: Status | None, into: _Detail) -> _Detail:
-    """The first detail of that kind; the message stays empty if there is none."""
-    for detail in details.details if details is not None else ():
-        if detail.Unpack(into):
-            break
-    return into
+def _metadata(token: str | None) -> tuple[tuple[str, str], ...]:
+    # RFC 6750 section 2.1.
+    return () if token is None else (("authorization", f"Bearer {token}"),)

@@ -5,6 +5,7 @@ ArgusClientError
 ├── NotAllowed            the server does not permit it; .violations names field, value and why
 │   └── NotSignedIn       it does not know who calls: no token or certificate, or none that is good
 ├── ServerUnavailable     no server there, or it went away
+│   └── TlsFailed         it is there, but TLS with it does not come about; .problem says why
 ├── LimitExceeded         a limit of the server's was met
 ├── ResumeRefused         a resume token that the server does not take any more
 ├── EventsMissed          events that the export should have begun with are gone from the server
@@ -15,6 +16,7 @@ ArgusClientError
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 class ArgusClientError(Exception):
@@ -47,7 +49,16 @@ class NotAllowed(ArgusClientError):
 
 
 class NotSignedIn(NotAllowed):
-    """The server does not know who calls: a token or certificate is missing, wrong or no longer good."""
+    """The server does not know who calls: a token or certificate is missing, wrong or no longer good.
+
+    has_new_token: whether another token has come since the call was made, which was not tried yet.
+    """
+
+    def __init__(
+        self, message: str, violations: tuple[Violation, ...] = (), *, has_new_token: bool = False
+    ) -> None:
+        super().__init__(message, violations)
+        self.has_new_token = has_new_token
 
 
 class ServerUnavailable(ArgusClientError):
@@ -56,6 +67,31 @@ class ServerUnavailable(ArgusClientError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+TlsProblem = Literal[
+    "server_plaintext",
+    "server_tls",
+    "untrusted",
+    "name",
+    "expired",
+    "client_certificate",
+    "not_grpc",
+    "handshake",
+]
+"""What is wrong: the server speaks no TLS; it does, and was spoken to in plaintext; its certificate is not
+trusted, is for another name, or is out of its time; it hung up on the client's certificate, or for want of
+one; it speaks TLS, but not gRPC; or it ended the handshake."""
+
+
+class TlsFailed(ServerUnavailable):
+    """A server is there, but no connection to it comes about, because of TLS."""
+
+    def __init__(
+        self, message: str, retry_after_s: float | None = None, *, problem: TlsProblem = "handshake"
+    ) -> None:
+        super().__init__(message, retry_after_s)
+        self.problem = problem
 
 
 class LimitExceeded(ArgusClientError):

@@ -149,17 +149,16 @@ class ResumingStream:
             self._call_follows = is_followed(request) and not self._is_ending
             call: MessageStream[_Response]
             if isinstance(request, StreamAggregatesRequest):
-                call = self._connection.begin(self._connection.exports.StreamAggregates, request)
+                call = self._connection.stream(self._connection.exports.StreamAggregates, request)
             else:
                 request.follow = self._call_follows
-                call = self._connection.begin(self._connection.exports.StreamEvents, request)
+                call = self._connection.stream(self._connection.exports.StreamEvents, request)
             self._call = call
         self._verifier.begin_call(follow=self._call_follows)
         if self._is_closed:
             # close() may have come too early to see the call.
             call.cancel()
-        messages: Iterator[_Response] = self._connection.messages(call)
-        return self._end_at_limit(messages) if is_all_there else messages
+        return self._end_at_limit(iter(call)) if is_all_there else iter(call)
 
     def _end_at_limit(self, messages: Iterator[_Response]) -> Iterator[_Response]:
         """What a call would send whose limit has no row left, which cannot be asked for (0 is no

@@ -3,9 +3,12 @@
 Decisions use the kind of the error, which stands for status codes and details, never its text.
 """
 
+import math
+from copy import copy
 from dataclasses import dataclass, replace
 
-from argus_client.errors import ArgusClientError, LimitExceeded, ServerUnavailable
+from argus_client.errors import ArgusClientError, LimitExceeded, NotSignedIn, ServerUnavailable
+from argus_client.times import format_duration
 
 DEFAULT_RETRY_FOR_S = 300.0
 
@@ -33,6 +36,8 @@ class RetryState:
     has_begun: bool = False
     failures: int = 0
     failing_since_s: float = 0.0
+    has_signed_in_again: bool = False
+    """Whether a new token has been tried since."""
 
     def with_header(self) -> "RetryState":
         """After the server has answered: the export exists, but has not come further by that."""
@@ -54,9 +59,13 @@ class Wait:
 
 @dataclass(frozen=True)
 class Fail:
-    """Do not try again; `tries` have been made since the last progress."""
+    """Do not try again; `tries` have been made since the last progress.
+
+    too_long_s: when the server asks to come back later than it is tried for: after how many seconds.
+    """
 
     tries: int
+    too_long_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,44 +83,60 @@ class RetryRule:
         self, state: RetryState, error: ArgusClientError, now_s: float, die: float
     ) -> Wait | Fail:
         """What to do about this error at this time; any clock does that never goes back."""
-        if not self.retry_for_s or not _may_pass(error, has_begun=state.has_begun):
+        if not self.retry_for_s or not _may_pass(error, state):
             return Fail(state.failures)
         since_s = state.failing_since_s if state.failures else now_s
         left_s = since_s + self.retry_for_s - now_s
-        least_s = _retry_after_s(error) or 0.0
-        if left_s <= 0 or least_s > left_s:
+        least_s = _retry_after_s(error)
+        if least_s is not None and least_s > left_s:
+            return Fail(state.failures, least_s)
+        if left_s <= 0:
             return Fail(state.failures)
         attempt = state.failures + 1
-        # Jitter on top of what the server asks for, or all whom it sent away come back at once. The
-        # last try is made when the time is up, not before.
-        wait_s = min(least_s + self.backoff.wait_s(attempt, die), left_s)
+        if isinstance(error, NotSignedIn):
+            state = replace(state, has_signed_in_again=True)
+            wait_s = 0.0
+        elif least_s == 0 and attempt == 1:
+            # What the server asks for is a new call, not a rest.
+            wait_s = 0.0
+        else:
+            # Jitter on top of what the server asks for, or all whom it sent away come back at once. The
+            # last try is made when the time is up, not before.
+            wait_s = min((least_s or 0.0) + self.backoff.wait_s(attempt, die), left_s)
         return Wait(attempt, wait_s, replace(state, failures=attempt, failing_since_s=since_s))
 
 
 def given_up(error: ArgusClientError, decision: Fail) -> ArgusClientError:
-    """The error as the user is told of it, with how often it was tried again."""
-    if not decision.tries or not isinstance(error, ServerUnavailable | LimitExceeded):
+    """The error as the user is told of it: how often it was tried again, and when it would pass."""
+    if not isinstance(error, ServerUnavailable | LimitExceeded):
         return error
-    times = "once" if decision.tries == 1 else f"{decision.tries:,} times"
-    return retold(error, f"{error}; tried again {times}, in vain")
+    told = str(error)
+    if decision.tries:
+        times = "once" if decision.tries == 1 else f"{decision.tries:,} times"
+        told += f"; tried again {times}, in vain"
+    if decision.too_long_s is not None:
+        told += (
+            f"; it passes in {format_duration(math.ceil(decision.too_long_s) * 1_000_000_000)}, later than"
+        )
+        told += " this is tried for"
+    return retold(error, told) if decision != Fail(0) else error
 
 
 def retold(error: ServerUnavailable | LimitExceeded, message: str) -> ServerUnavailable | LimitExceeded:
     """The same error in other words."""
-    told: ServerUnavailable | LimitExceeded
-    if isinstance(error, LimitExceeded):
-        told = LimitExceeded(message, error.retry_after_s, limit=error.limit)
-    else:
-        told = type(error)(message, error.retry_after_s)
+    told = copy(error)
+    told.args = (message,)
     told.__cause__ = error
     return told
 
 
-def _may_pass(error: ArgusClientError, *, has_begun: bool) -> bool:
+def _may_pass(error: ArgusClientError, state: RetryState) -> bool:
+    if isinstance(error, NotSignedIn):
+        return error.has_new_token and not state.has_signed_in_again
     if _retry_after_s(error) is not None:
         return True
     # Before it has begun there is nothing to save, and a wrong address is better told at once.
-    return has_begun and isinstance(error, ServerUnavailable)
+    return state.has_begun and isinstance(error, ServerUnavailable)
 
 
 def _retry_after_s(error: ArgusClientError) -> float | None:

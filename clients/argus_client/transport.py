@@ -4,13 +4,18 @@ import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
 from argus_client.errors import Violation
 from argus_client.query import invalid_request
 
-_Path = str | os.PathLike[str]
+if TYPE_CHECKING:
+    import ssl
+
+_Path: TypeAlias = str | os.PathLike[str]
+Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -18,9 +23,13 @@ class Tls:
     """How the server is made sure of over TLS, and how the client shows who it is.
 
     ca: PEM file of the authorities that are trusted; None: the system's.
-    cert, key: PEM files of the client's certificate, with its chain, and of its private key; both or
-        neither.
+    cert, key: PEM files of the client's certificate, with its chain, and of its private key, which is
+        not encrypted; both or neither. One file may have both.
     server_name: whom the server's certificate must name; None: the host of the target.
+
+    The files are looked at before each call: when they have changed, that call and those after it are
+    made on a new connection, while calls under way go on. As long as what is new there does not fit, such
+    as a key that is not the certificate's yet, what was there before stays in use.
     """
 
     ca: _Path | None = None
@@ -31,9 +40,7 @@ class Tls:
     def __post_init__(self) -> None:
         if (self.cert is None) is not (self.key is None):
             given, missing = ("cert", "key") if self.key is None else ("key", "cert")
-            raise invalid_request(
-                (Violation(f"tls.{missing}", f"must be given too, since tls.{given} is"),),
-            )
+            raise _refused(missing, f"unset is not allowed with tls.{given}; allowed: both or neither")
 
 
 def choose_tls(target: str, tls: Tls | None, *, insecure: bool) -> Tls | None:
@@ -46,28 +53,44 @@ def choose_tls(target: str, tls: Tls | None, *, insecure: bool) -> Tls | None:
 
 
 def is_loopback(target: str) -> bool:
-    """Whether what is sent to this gRPC target surely stays on this machine.
+    """Whether what is sent to this gRPC target surely stays on this machine."""
+    hosts = _hosts(target)
+    return hosts is None or all(_is_loopback_host(host) for host, _ in hosts)
 
-    https://github.com/grpc/grpc/blob/master/doc/naming.md has the forms of targets.
-    """
+
+def first_address(target: str) -> tuple[str, int] | None:
+    """Host and port of a gRPC target, of the first if there are several; None for one without a port of
+    its own, such as a Unix socket."""
+    hosts = _hosts(target)
+    if not hosts or not hosts[0][1].isdecimal():
+        return None
+    return hosts[0][0], int(hosts[0][1])
+
+
+def _hosts(target: str) -> list[tuple[str, str]] | None:
+    """Hosts and ports of a target, None for a Unix socket. The forms of targets:
+    https://github.com/grpc/grpc/blob/master/doc/naming.md"""
     scheme, colon, rest = target.partition(":")
     if colon and scheme in ("unix", "unix-abstract"):
-        return True
+        return None
     if colon and scheme in ("ipv4", "ipv6"):
-        return all(_is_loopback_host(host_of(address)) for address in rest.split(","))
+        return [_split(address) for address in rest.split(",")]
     if colon and scheme == "dns":
+        authority, slash, name = rest[2:].partition("/") if rest.startswith("//") else ("", "", rest)
         # With an authority it is some other machine that says where localhost is.
-        if rest.startswith("//") and not rest.startswith("///"):
-            return False
-        target = rest.lstrip("/")
-    return _is_loopback_host(host_of(target))
+        return [_split(name)] if not authority and (slash or name == rest) else [("", "")]
+    return [_split(target)]
 
 
-def host_of(address: str) -> str:
-    """The host of HOST, HOST:PORT, [HOST]:PORT, or of an IPv6 address alone."""
+def _split(address: str) -> tuple[str, str]:
+    """Host and port of HOST, HOST:PORT, [HOST]:PORT, or of an IPv6 address alone."""
     if address.startswith("["):
-        return address[1:].partition("]")[0]
-    return address.partition(":")[0] if address.count(":") == 1 else address
+        host, _, rest = address[1:].partition("]")
+        return host, rest.removeprefix(":")
+    if address.count(":") > 1:
+        return address, ""
+    host, _, port = address.partition(":")
+    return host, port
 
 
 def _is_loopback_host(host: str) -> bool:
@@ -80,27 +103,73 @@ def _is_loopback_host(host: str) -> bool:
 
 
 def open_channel(target: str, tls: Tls | None, options: tuple[tuple[str, object], ...]) -> grpc.Channel:
-    """A channel to the target; None is plaintext. Raises InvalidRequest if a file cannot be read."""
+    """A channel to the target; None is plaintext. Raises InvalidRequest if the files are not good."""
     if tls is None:
+        if is_loopback(target):
+            # Else one that the environment names would be sent the token in plaintext.
+            options = (*options, ("grpc.enable_http_proxy", 0))
         return grpc.insecure_channel(target, options=options)
+    check_files(tls)
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=_read("tls.ca", tls.ca) or _system_roots(),
-        private_key=_read("tls.key", tls.key),
-        certificate_chain=_read("tls.cert", tls.cert),
+        root_certificates=_read("ca", tls.ca) if tls.ca is not None else _system_roots(),
+        private_key=_read("key", tls.key) if tls.key is not None else None,
+        certificate_chain=_read("cert", tls.cert) if tls.cert is not None else None,
     )
     if tls.server_name is not None:
         options = (*options, ("grpc.ssl_target_name_override", tls.server_name))
     return grpc.secure_channel(target, credentials, options=options)
 
 
-def _read(field: str, path: _Path | None) -> bytes | None:
-    if path is None:
-        return None
+def check_files(tls: Tls) -> None:
+    """Raises InvalidRequest if a file cannot be read, or is not what it should be: gRPC says of such files
+    no more than that it cannot connect."""
+    if tls.ca is not None or tls.cert is not None:
+        make_context(tls)
+
+
+def make_context(tls: Tls) -> "ssl.SSLContext":
+    """The same for Python's own TLS. Raises InvalidRequest."""
+    import ssl
+
+    for name, path in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
+        if path is not None:
+            _read(name, path)
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+    except ssl.SSLError as error:
+        raise _refused("ca", f"{tls.ca} has no certificate in PEM in it") from error
+    if tls.cert is not None and tls.key is not None:
+        try:
+            context.load_cert_chain(tls.cert, tls.key, password=_no_password)
+        except ssl.SSLError as error:
+            why = f" ({error.reason})" if error.reason else ""
+            what = (
+                f"{tls.cert} and {tls.key} are no certificate and its private key, in PEM, not encrypted{why}"
+            )
+            raise _refused("cert", what) from error
+    return context
+
+
+def stamp(tls: Tls) -> Stamp:
+    """Another when the files have changed. Raises OSError."""
+    stats = [Path(path).stat() for path in (tls.ca, tls.cert, tls.key) if path is not None]
+    return tuple((found.st_mtime_ns, found.st_ino, found.st_size) for found in stats)
+
+
+def _no_password() -> str:
+    # Without this OpenSSL would ask at the terminal for the password of an encrypted key.
+    return ""
+
+
+def _read(name: str, path: _Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        told = f"{os.fspath(path)} cannot be read: {error.strerror or error}"
-        raise invalid_request((Violation(field, told),)) from error
+        raise _refused(name, f"{os.fspath(path)} cannot be read: {error.strerror or error}") from error
+
+
+def _refused(name: str, description: str) -> Exception:
+    return invalid_request((Violation(f"tls.{name}", description),))
 
 
 def _system_roots() -> bytes | None:
@@ -113,4 +182,8 @@ def _system_roots() -> bytes | None:
         return file.read_bytes()
     # Windows has them in a store of its own.
     known = ssl.create_default_context().get_ca_certs(binary_form=True)
-    return "".join(map(ssl.DER_cert_to_PEM_cert, known)).encode() or None
+    if known:
+        return "".join(map(ssl.DER_cert_to_PEM_cert, known)).encode()
+    folder = Path(paths.capath or paths.openssl_capath)
+    # As OpenSSL looks them up: by the hash of their subject.
+    return b"\n".join(path.read_bytes() for path in sorted(folder.glob("????????.[0-9]"))) or None

@@ -110,7 +110,7 @@ def test_it_does_not_wait_when_the_server_asks_for_more_time_than_is_left() -> N
     assert isinstance(RULE.after_failure(FRESH, LimitExceeded("busy", 60.5), 0, 0), Fail)
     assert wait(RULE, FRESH, LimitExceeded("busy", 60), 0).wait_s == 60
     failing = wait(RULE, FRESH, LimitExceeded("busy", 30), 0).state
-    assert RULE.after_failure(failing, LimitExceeded("busy", 30), 31, 0) == Fail(tries=1)
+    assert RULE.after_failure(failing, LimitExceeded("busy", 30), 31, 0) == Fail(tries=1, too_long_s=30)
 
 
 @pytest.mark.parametrize("error", [GONE, LimitExceeded("busy", 0)])

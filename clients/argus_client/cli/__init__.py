@@ -61,7 +61,8 @@ class _Commands(click.Group):
             told = tell_violations(error.violations, FLAGS)
             _fail(ctx, EXIT_FAILED, "\n".join(told) or str(error), error)
         except NotAllowed as error:
-            _fail(ctx, EXIT_NOT_ALLOWED, str(error), error)
+            told = tell_violations(error.violations, FLAGS)
+            _fail(ctx, EXIT_NOT_ALLOWED, "\n".join(told) or str(error), error)
         except ArgusClientError as error:
             _fail(ctx, EXIT_FAILED, str(error), error)
         except OSError as error:

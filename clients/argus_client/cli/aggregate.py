@@ -2,11 +2,11 @@
 
 import click
 
-from argus_client.cli.options import GroupedCommand, comma_list, option, server_option
+from argus_client.cli.options import GroupedCommand, comma_list, option
 from argus_client.cli.output_options import EXIT_CODES, Output, output_options
 from argus_client.cli.query_options import WHAT, limit_option, query_options
 from argus_client.cli.retries import retry_for_option, tell_retry
-from argus_client.client import ExportClient
+from argus_client.cli.server_options import Server, server_options
 from argus_client.grouping import parse_group_key, parse_measure
 from argus_client.query import EventQuery, checked_by
 
@@ -45,13 +45,13 @@ Examples:
     **comma_list(checked_by(parse_measure)),
 )
 @limit_option("groups")
-@server_option
+@server_options
 @retry_for_option("an export")
 @click.pass_context
 def aggregate_command(
     context: click.Context,
     /,
-    server: str,
+    server: Server,
     retry_for_s: float,
     query: EventQuery,
     group_by: tuple[str, ...],
@@ -66,7 +66,7 @@ def aggregate_command(
     """
     last_ns: int | None = context.params["last"]
     with (
-        ExportClient(server, retry_for_s=retry_for_s) as client,
+        server.client(retry_for_s) as client,
         client.aggregate(
             query, group_by=group_by, measures=measures, limit=limit, on_retry=tell_retry
         ) as export,

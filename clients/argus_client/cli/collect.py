@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from argus_client.cli.options import GroupedCommand, Parsed, option, server_option
-from argus_client.client import ExportClient
+from argus_client.cli.options import GroupedCommand, Parsed, option
+from argus_client.cli.server_options import Server, server_options
 from argus_client.collect.argus_socket import ArgusSocket, check_url, host_and_port
 from argus_client.collect.collector import Collector, Receiver
 from argus_client.collect.counts import Counts, report, status_line
@@ -19,6 +19,7 @@ from argus_client.collect.jfr_repository import JfrRepository
 from argus_client.collect.sender import Sender
 from argus_client.collect.spool import MIN_SPOOL_BYTES, Spool
 from argus_client.sources import is_source
+from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 
 _WHAT = "What"
 _SPOOL = "Spool"
@@ -107,7 +108,7 @@ def _parse_spool_bytes(text: str) -> int:
     heading=_SPOOL,
     help="How much of the disk it may take. Beyond that the oldest events are dropped, and counted.",
 )
-@server_option
+@server_options
 def collect_command(
     url: str | None,
     jfr_repository: Path | None,
@@ -115,7 +116,7 @@ def collect_command(
     java: str | None,
     spool_folder: Path | None,
     spool_bytes: int,
-    server: str,
+    server: Server,
 ) -> None:
     """Store events as they happen: those of a running Argus server, or of a running JVM's Flight Recorder.
 
@@ -132,7 +133,7 @@ def collect_command(
         spool_folder = default_spool(url or str(jfr_repository and jfr_repository.resolve()))
     program = find_java(java) if jfr_repository is not None else ""
     with Spool(spool_folder, spool_bytes, status.say) as spool:
-        status.say(f"collecting from {url or jfr_repository} into {server}, by way of {spool.folder}")
+        status.say(f"collecting from {url or jfr_repository} into {server.target}, by way of {spool.folder}")
         if spool.waiting:
             status.say(f"{spool.waiting:,} events of an earlier run wait in {spool.folder}")
         receiver: Receiver
@@ -142,8 +143,13 @@ def collect_command(
             assert jfr_repository is not None
             receiver = JfrRepository(jfr_repository, program, source, spool, counts, status.say)
         try:
-            with ExportClient(server, retry_for_s=0) as client:
-                sender = Sender(spool, client.send_batch, counts, status.say)
+            with server.client(retry_for_s=0) as client:
+
+                def send(request: IngestEventsRequest) -> IngestEventsResponse:
+                    with server.advising():
+                        return client.send_batch(request)
+
+                sender = Sender(spool, send, counts, status.say)
                 with Collector(receiver, sender) as collector:
                     collector.wait(lambda: status.show(status_line(counts, spool)))
         except KeyboardInterrupt:

@@ -4,8 +4,9 @@ import json
 
 import click
 
-from argus_client.cli.options import GroupedCommand, option, server_option
-from argus_client.client import ExportClient
+from argus_client.cli.options import GroupedCommand, option
+from argus_client.cli.retries import retry_for_option, tell_retry
+from argus_client.cli.server_options import Server, server_options
 from argus_client.formats.metadata import column_metadata, column_type_name
 
 _EPILOG = """\b
@@ -17,14 +18,15 @@ Examples:
 
 @click.command("columns", cls=GroupedCommand, epilog=_EPILOG)
 @option("--json", "as_json", is_flag=True, heading="Output", help="As JSON, with the event types of each.")
-@server_option
-def columns_command(server: str, as_json: bool) -> None:
+@server_options
+@retry_for_option()
+def columns_command(server: Server, retry_for_s: float, as_json: bool) -> None:
     """List the columns that an export can have.
 
     The ones marked * are in an export that names none.
     """
-    with ExportClient(server) as client:
-        columns = client.columns()
+    with server.client(retry_for_s) as client:
+        columns = client.columns(on_retry=tell_retry)
     if as_json:
         click.echo(json.dumps([column_metadata(column) for column in columns], indent=2, ensure_ascii=False))
         return

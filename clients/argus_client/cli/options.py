@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from argus_client.client import DEFAULT_TARGET
 from argus_client.times import INT64_MAX, INT64_MIN
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -57,17 +56,6 @@ def option(*declarations: str, heading: str, **attributes: Any) -> Callable[[_De
         show_envvar=True,
         **attributes,
     )
-
-
-server_option = option(
-    "--server",
-    metavar="HOST:PORT",
-    default=DEFAULT_TARGET,
-    show_default=True,
-    heading="Server",
-    help="The Argus server.",
-)
-"""The option of every command that talks to a server; it gives the argument `server`."""
 
 
 class Text(click.types.StringParamType):

@@ -4,10 +4,11 @@ import json
 
 import click
 
-from argus_client.cli.options import GroupedCommand, option, server_option
+from argus_client.cli.options import GroupedCommand, option
 from argus_client.cli.query_options import columns_option, query_options
+from argus_client.cli.retries import retry_for_option, tell_retry
+from argus_client.cli.server_options import Server, server_options
 from argus_client.cli.words import tell_bytes
-from argus_client.client import ExportClient
 from argus_client.formats.metadata import plan_metadata
 from argus_client.query import EventQuery
 
@@ -22,14 +23,17 @@ Examples:
 @option("--json", "as_json", is_flag=True, heading="Output", help="As JSON.")
 @query_options
 @columns_option
-@server_option
-def plan_command(server: str, query: EventQuery, columns: tuple[str, ...], as_json: bool) -> None:
+@server_options
+@retry_for_option()
+def plan_command(
+    server: Server, retry_for_s: float, query: EventQuery, columns: tuple[str, ...], as_json: bool
+) -> None:
     """Say how many events match, from when to when, and about how large files of them would be.
 
     The count is exact; nothing is exported.
     """
-    with ExportClient(server) as client:
-        plan = client.plan(query, columns=columns)
+    with server.client(retry_for_s) as client:
+        plan = client.plan(query, columns=columns, on_retry=tell_retry)
     if as_json:
         click.echo(json.dumps(plan_metadata(plan), indent=2, ensure_ascii=False))
         return

@@ -18,11 +18,16 @@ def _parse_seconds(text: str) -> float:
 def tell_retry(_attempt: int, wait_s: float, error: ArgusClientError) -> None:
     """Says why it is tried again, and when."""
     # A progress bar that is there takes this in, since it stands in for stderr meanwhile.
-    click.echo(f"{error}; trying again in {wait_s:.1f} s", err=True)
+    click.echo(f"{error}; trying again {f'in {wait_s:.1f} s' if wait_s else 'at once'}", err=True)
 
 
-def retry_for_option(during: str, besides: str = "") -> Callable[[Any], Any]:
-    """--retry-for, in seconds as `retry_for_s`, of a command during which the server may go away."""
+def retry_for_option(during: str | None = None, besides: str = "") -> Callable[[Any], Any]:
+    """--retry-for, in seconds as `retry_for_s`, of a command that waits for a server that asks for it, and
+    during which, if that is said, the server may go away."""
+    when, what = "the server asks to come back later", "try for so long"
+    if during is not None:
+        when = f"the server goes away during {during}, or asks to come back later"
+        what = "try for so long to go on where it was cut"
     return option(
         "--retry-for",
         "retry_for_s",
@@ -31,6 +36,5 @@ def retry_for_option(during: str, besides: str = "") -> Callable[[Any], Any]:
         default="5m",
         show_default=True,
         heading="Server",
-        help=f"When the server goes away during {during}, try for so long to go on where it was cut: 90s, "
-        f"15m; 0 is not at all.{besides}",
+        help=f"When {when}, {what}: 90s, 15m; 0 is not at all.{besides}",
     )

@@ -72,5 +72,7 @@ class Sender:
         if self._told != type(error).__name__:
             self._told = type(error).__name__
             self._say(f"{error}; events wait in {self._spool.folder}")
+            for note in getattr(error, "__notes__", ()):
+                self._say(note)
         least_s = error.retry_after_s if isinstance(error, LimitExceeded | ServerUnavailable) else None
         self._stopping.wait((least_s or 0.0) + _BACKOFF.wait_s(self._failures, random.random()))
