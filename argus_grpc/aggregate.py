@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-import time
 from collections.abc import Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
@@ -10,30 +9,32 @@ from typing import Self
 
 import pyarrow as pa
 
+from argus_grpc.access.granted import GrantedQuery
 from argus_grpc.bounds import slice_by_bytes
-from argus_grpc.errors import EventsMissed, EventsRemoved, SumOverflow
+from argus_grpc.errors import EventsMissed, EventsRemoved, OutOfReach, SumOverflow
 from argus_grpc.grouping import Grouping, grouped
+from argus_grpc.query import matching
 from argus_grpc.resumable import Resumable
 from argus_grpc.store import DuckDbStore, Totals
 from argus_grpc.tokens import GroupsPosition, TokenMaker
-from argus_grpc.v1.query_pb2 import EventQuery
+from argus_grpc.v1.export_pb2 import Order
 
 
 @dataclass(frozen=True)
 class AggregateRequest:
     """What is asked for, checked; max_rows None for no limit."""
 
-    query: EventQuery
+    granted: GrantedQuery
     grouping: Grouping
     max_rows: int | None
     max_batch_bytes: int
 
     @property
     def digest(self) -> str:
-        """Names what a resume token is bound to: query, keys and measures."""
-        messages = (self.query, *self.grouping.group_by, None, *self.grouping.measures)
-        bound = repr([message and message.SerializeToString(deterministic=True) for message in messages])
-        return hashlib.sha256(bound.encode()).hexdigest()[:32]
+        """Names what a resume token is bound to: query, caller and role, keys and measures."""
+        messages = (*self.grouping.group_by, None, *self.grouping.measures)
+        grouping = [message and message.SerializeToString(deterministic=True) for message in messages]
+        return hashlib.sha256(repr((self.granted.digest, grouping)).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Aggregate(Resumable[GroupsPosition]):
 
         Raises InvalidToken, TokenExpired.
         """
-        super().__init__(GroupsPosition, request.digest, store, tokens, resume_token)
+        super().__init__(GroupsPosition, request.granted, request.digest, store, tokens, resume_token)
         self._request = request
-        self._grouped = store.group(grouped(request.query, self.watermark, request.grouping))
+        self._grouped = store.group(grouped(self._granted, self.watermark, request.grouping))
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +76,7 @@ class Aggregate(Resumable[GroupsPosition]):
     def begin(self, heartbeat_s: float) -> Iterator[None]:
         """Groups the events; to be read to its end first. Gives a None every heartbeat_s until then.
 
-        Raises Cancelled, EventsMissed, EventsRemoved, SumOverflow, TooLarge.
+        Raises Cancelled, EventsMissed, EventsRemoved, OutOfReach, SumOverflow, TooLarge.
         """
         first_row = self._resumed.rows_sent if self._resumed else 0
         computing = self._grouped.compute(
@@ -90,21 +91,33 @@ class Aggregate(Resumable[GroupsPosition]):
     def _place(self, totals: Totals) -> GroupsPosition:
         if self._resumed:
             # A store that ends before the watermark is an older copy, with other events.
-            if totals.events != self._resumed.matching_events or self._store.watermark < self.watermark:
+            if self._store.watermark < self.watermark:
                 raise EventsRemoved
+            if totals.events != self._resumed.matching_events:
+                raise self._lost(self._resumed)
             return self._resumed
-        after_sequence = self._request.query.after_sequence
+        after_sequence = self._granted.query.after_sequence
         if 0 < after_sequence < self.removed_events:
             raise EventsMissed(after_sequence, self.removed_events)
         return GroupsPosition(
             export_id=secrets.token_hex(8),
-            exported_at_ns=time.time_ns(),
+            exported_at_ns=self._granted.at_ns,
             request_digest=self._request.digest,
             store_id=self.store_id,
             watermark=self.watermark,
             matching_events=totals.events,
             rows_sent=0,
         )
+
+    def _lost(self, start: GroupsPosition) -> EventsRemoved | OutOfReach:
+        """Why events that were grouped are not there."""
+        at_first = self._granted.at(start.exported_at_ns)
+        if at_first is not self._granted:
+            compiled = self._store.compile(matching(at_first))
+            with self._store.select(compiled, self.watermark, Order.ORDER_ARRIVAL) as selection:
+                if selection.extent().row_count >= start.matching_events:
+                    return OutOfReach()
+        return EventsRemoved()
 
     @property
     def removed_events(self) -> int:

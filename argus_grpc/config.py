@@ -1,9 +1,11 @@
 """The server's configuration: flags over environment over file over defaults, checked at start."""
 
 import ipaddress
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
@@ -48,6 +50,15 @@ def _checked_address(address: str) -> str:
     return address
 
 
+def _checked_jwks(jwks: str) -> str:
+    url = urlsplit(jwks)
+    if url.scheme and url.netloc and url.scheme != "https" and not (
+        url.scheme == "http" and is_loopback(f"{url.hostname}:0")
+    ):
+        raise ValueError("an https address, or a file, is allowed; http on this machine only")
+    return jwks
+
+
 def default_database() -> Path:
     """events.duckdb in the user's data folder."""
     return platformdirs.user_data_path("argus") / "events.duckdb"
@@ -68,7 +79,7 @@ class Config(BaseSettings):
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
     tokens: Path | None = None
-    jwt_jwks: str | None = None
+    jwt_jwks: Annotated[str, AfterValidator(_checked_jwks)] | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_name_claim: str = "sub"
@@ -90,13 +101,58 @@ class Config(BaseSettings):
     shutdown_grace_s: float = Field(default=10.0, ge=0)
 
     @model_validator(mode="after")
-    def _closed_by_default(self) -> Self:
-        if not self.insecure and not is_loopback(self.listen):
-            raise ValueError(
-                f"listen: {self.listen} can be reached from other machines, which needs --insecure:"
-                " everyone who reaches it can then read and write all events"
+    def _access_fits(self) -> Self:
+        mistakes = [*self._incomplete_access()]
+        if (missing := self.missing_for_others()) and not self.insecure:
+            mistakes.append(
+                f"listen: {self.listen} can be reached from other machines, which needs"
+                f" {' and '.join(missing)}; or --insecure: {' '.join(self.dangers())}"
             )
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return self
+
+    @property
+    def knows_callers(self) -> bool:
+        """Whether calls need credentials."""
+        return bool(self.tokens or self.jwt_jwks or self.tls_client_ca)
+
+    def missing_for_others(self) -> list[str]:
+        """What it takes to listen beyond this machine, and is not given (P9)."""
+        if is_loopback(self.listen):
+            return []
+        return [
+            *([] if self.tls_cert else ["TLS (--tls-cert and --tls-key)"]),
+            *([] if self.knows_callers else ["to know who calls (--tokens, --jwt-jwks or --tls-client-ca)"]),
+        ]
+
+    def dangers(self) -> list[str]:
+        """What that means, in sentences."""
+        if is_loopback(self.listen):
+            return []
+        sentences = []
+        if not self.knows_callers:
+            sentences.append("everyone who reaches it can read and write all events.")
+        if not self.tls_cert:
+            carried = "events and credentials" if self.knows_callers else "events"
+            sentences.append(f"whoever is on the way can read and change {carried}.")
+        return sentences
+
+    def _incomplete_access(self) -> Iterator[str]:
+        if self.tls_cert and not self.tls_key:
+            yield "tls_key: is needed with tls_cert"
+        if not self.tls_cert and (self.tls_key or self.tls_client_ca):
+            yield f"tls_cert: is needed with {'tls_key' if self.tls_key else 'tls_client_ca'}"
+        if self.jwt_jwks:
+            yield from (
+                f"{name}: is needed with jwt_jwks" for name in ("jwt_issuer", "jwt_audience") if not getattr(self, name)
+            )
+        else:
+            yield from (
+                f"jwt_jwks: is needed with {name}"
+                for name in sorted(self.model_fields_set)
+                if name.startswith("jwt_") and name != "jwt_jwks"
+            )
 
     @model_validator(mode="after")
     def _one_way_to_keep(self) -> Self:

@@ -78,6 +78,15 @@ class EventsMissed(ArgusError):
         )
 
 
+class OutOfReach(ArgusError):
+    """Events of a resumed export are older by now than its caller may see, so it cannot be whole."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "events of this export are further back in time by now than your role may see; start it anew"
+        )
+
+
 class Exhausted(ArgusError):
     """There is no more of something for now; the same call may do after retry_after_s."""
 

@@ -9,16 +9,16 @@ from typing import Self
 
 import pyarrow as pa
 
+from argus_grpc.access.granted import GrantedQuery
 from argus_grpc.bounds import WindowSize, slice_by_bytes
 from argus_grpc.columns import Column
-from argus_grpc.errors import EventsMissed, EventsRemoved
+from argus_grpc.errors import EventsMissed, EventsRemoved, OutOfReach
 from argus_grpc.ordering import OrderedWindow
 from argus_grpc.query import matching
 from argus_grpc.resumable import Resumable
 from argus_grpc.store import CompiledQuery, DuckDbStore
 from argus_grpc.tokens import ExportPosition, TokenMaker
 from argus_grpc.v1.export_pb2 import Order
-from argus_grpc.v1.query_pb2 import EventQuery
 from argus_grpc.windows import position
 
 
@@ -26,7 +26,7 @@ from argus_grpc.windows import position
 class ExportRequest:
     """What is asked for, checked: columns chosen, order settled, max_rows None for no limit."""
 
-    query: EventQuery
+    granted: GrantedQuery
     columns: tuple[Column, ...]
     order: "Order.ValueType"
     max_rows: int | None
@@ -34,9 +34,9 @@ class ExportRequest:
 
     @property
     def digest(self) -> str:
-        """Names what a resume token is bound to: query, columns and order."""
+        """Names what a resume token is bound to: query, caller and role, columns and order."""
         names = [column.name for column in self.columns]
-        bound = repr((self.query.SerializeToString(deterministic=True), names, int(self.order)))
+        bound = repr((self.granted.digest, names, int(self.order)))
         return hashlib.sha256(bound.encode()).hexdigest()[:32]
 
 
@@ -74,14 +74,18 @@ class Export(Resumable[ExportPosition]):
 
         Raises InvalidToken, TokenExpired.
         """
-        super().__init__(ExportPosition, request.digest, store, tokens, resume_token)
+        super().__init__(ExportPosition, request.granted, request.digest, store, tokens, resume_token)
         self._share_bytes = share_bytes
         self._request = request
         self._last = follows.end if follows else None
         is_round = follows is not None or (self._resumed is not None and self._resumed.is_round)
         self._order = Order.ORDER_ARRIVAL if is_round else request.order
+        if follows:
+            self._granted = request.granted.at(time.time_ns())
         self._matching: CompiledQuery = (
-            follows._matching if follows else store.compile(matching(request.query))
+            follows._matching
+            if follows and follows._granted is self._granted
+            else store.compile(matching(self._granted))
         )
         self._selection = store.select(self._matching, self.watermark, self._order)
 
@@ -96,13 +100,18 @@ class Export(Resumable[ExportPosition]):
         self._selection.cancel()
 
     def begin(self) -> None:
-        """Counts the events; to be called first. Raises Cancelled, EventsMissed, EventsRemoved."""
+        """Counts the events; to be called first.
+
+        Raises Cancelled, EventsMissed, EventsRemoved, OutOfReach.
+        """
         if self._resumed:
             start = self._resumed
-            rows_left = self._selection.count(start.next_position, start.end_position)
             # A store that ends before it is an older copy, which gives the same sequences to other events.
-            if start.rows_sent + rows_left != start.matching_rows or self._store.watermark < self.watermark:
+            if self._store.watermark < self.watermark:
                 raise EventsRemoved
+            rows_left = self._selection.count(start.next_position, start.end_position)
+            if start.rows_sent + rows_left != start.matching_rows:
+                raise self._lost(start)
         else:
             start = self._after(self._last) if self._last else self._first_position()
             rows_left = start.matching_rows - start.rows_sent
@@ -140,7 +149,7 @@ class Export(Resumable[ExportPosition]):
 
     def _first_position(self) -> ExportPosition:
         extent = self._selection.bounds()
-        after_sequence = self._request.query.after_sequence
+        after_sequence = self._granted.query.after_sequence
         if 0 < after_sequence < extent.removed_through:
             raise EventsMissed(after_sequence, extent.removed_through)
         if self._order == Order.ORDER_TIME and extent.timestamps_ns:
@@ -151,7 +160,7 @@ class Export(Resumable[ExportPosition]):
             first, end = after_sequence + 1, self.watermark + 1
         return ExportPosition(
             export_id=secrets.token_hex(8),
-            exported_at_ns=time.time_ns(),
+            exported_at_ns=self._granted.at_ns,
             request_digest=self._request.digest,
             store_id=self.store_id,
             watermark=self.watermark,
@@ -160,6 +169,17 @@ class Export(Resumable[ExportPosition]):
             next_position=first,
             end_position=end,
         )
+
+    def _lost(self, start: ExportPosition) -> EventsRemoved | OutOfReach:
+        """Why events that were counted are not there."""
+        at_first = self._granted.at(start.exported_at_ns)
+        if at_first is not self._granted:
+            compiled = self._store.compile(matching(at_first))
+            with self._store.select(compiled, self.watermark, self._order) as selection:
+                rows_left = selection.count(start.next_position, start.end_position)
+            if start.rows_sent + rows_left >= start.matching_rows:
+                return OutOfReach()
+        return EventsRemoved()
 
     def _after(self, last: ExportPosition) -> ExportPosition:
         first, end = last.watermark + 1, self.watermark + 1

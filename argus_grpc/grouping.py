@@ -15,12 +15,12 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from argus_grpc.access.granted import GrantedQuery
 from argus_grpc.columns import COLUMNS, COLUMNS_BY_NAME, Column
 from argus_grpc.errors import InvalidField
 from argus_grpc.query import INT64_MIN, matching
 from argus_grpc.v1.aggregate_pb2 import GroupBy, Measure
 from argus_grpc.v1.export_pb2 import ColumnType
-from argus_grpc.v1.query_pb2 import EventQuery
 
 MAX_MEASURES = 32
 TIME = "time"
@@ -95,6 +95,16 @@ class Grouping:
         return (*self.key_columns, *map(_column_of_measure, self.measures))
 
     @property
+    def reads(self) -> Iterator[tuple[str, str]]:
+        """The fields of the request that take in a stored column's values, each with the column."""
+        for place, key in enumerate(self.group_by):
+            if key.column:
+                yield f"group_by[{place}].column", "stack_trace" if key.column == STACK else key.column
+        for place, measure in enumerate(self.measures):
+            if measure.column:
+                yield f"measures[{place}].column", measure.column
+
+    @property
     def schema(self) -> pa.Schema:
         """The columns as the store gives them: event types as codes, times as int64 ns."""
         return pa.schema([(column.name, column.arrow_type) for column in self.columns])
@@ -110,13 +120,13 @@ def choose_grouping(group_by: Sequence[GroupBy], measures: Sequence[Measure]) ->
     return Grouping(tuple(group_by), tuple(measures))
 
 
-def grouped(query: EventQuery, watermark: int, grouping: Grouping) -> ir.Table:
-    """The groups of the events up to the watermark that fulfil a query that check_query passed: the
-    grouping's columns and EVENT_COUNT, ordered by the keys, NULL last.
+def grouped(granted: GrantedQuery, watermark: int, grouping: Grouping) -> ir.Table:
+    """The groups of the events up to the watermark that fulfil a query: the grouping's columns and
+    EVENT_COUNT, ordered by the keys, NULL last.
 
     A sum of integers may have a wider type than its column.
     """
-    events = matching(query)
+    events = matching(granted)
     events = events.filter(events.sequence <= watermark)
     keys: _Keys = {}
     for key in grouping.group_by:

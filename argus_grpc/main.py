@@ -15,6 +15,7 @@ try:
     import structlog
     from pydantic import ValidationError
 
+    from argus_grpc.access.watching import BadFile
     from argus_grpc.commands.token import token
     from argus_grpc.config import SECRETS, Config, default_database, load_config
     from argus_grpc.errors import ArgusError
@@ -213,7 +214,11 @@ def _serve(config: Config) -> None:
             gc.freeze()
             # The one line on standard output: scripts wait for it and take the address from it.
             click.echo(f"argus-server is listening on {server.address}, {_where_events_are(config)}")
+            for sentence in config.dangers():
+                click.secho(f"WARNING: --insecure on {server.address}: {sentence}", fg="red", bold=True, err=True)
             wait_for_stop()
+    except BadFile as error:
+        raise click.UsageError(str(error)) from None
     except ArgusError as error:
         raise click.ClickException(str(error)) from None
 

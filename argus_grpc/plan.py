@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from argus_grpc.access.granted import GrantedQuery
 from argus_grpc.columns import Column
 from argus_grpc.encode import to_wire_types
 from argus_grpc.query import matching
 from argus_grpc.store import DuckDbStore, Extent
 from argus_grpc.v1.export_pb2 import ColumnType, Order
-from argus_grpc.v1.query_pb2 import EventQuery
 
 _SAMPLE_ROWS = 2_000
 _JSON_NUMBERS = (ColumnType.COLUMN_TYPE_INT32, ColumnType.COLUMN_TYPE_INT64, ColumnType.COLUMN_TYPE_DOUBLE)
@@ -27,10 +27,9 @@ class Plan:
     estimated_json_bytes: int
 
 
-def plan_export(store: DuckDbStore, query: EventQuery, columns: Sequence[Column]) -> Plan:
-    """The plan of a query that check_query passed."""
+def plan_export(store: DuckDbStore, granted: GrantedQuery, columns: Sequence[Column]) -> Plan:
     watermark = store.watermark
-    with store.select(store.compile(matching(query)), watermark, Order.ORDER_TIME) as selection:
+    with store.select(store.compile(matching(granted)), watermark, Order.ORDER_TIME) as selection:
         extent = selection.extent()
         sample = selection.sample([column.name for column in columns], _SAMPLE_ROWS)
     csv_bytes = json_bytes = 0

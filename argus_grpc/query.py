@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sized
+from functools import reduce
+from operator import or_
 
 import ibis
 import ibis.expr.types as ir
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from argus_grpc.access.granted import GrantedQuery
 from argus_grpc.columns import EVENT_TYPE_NAMES, EVENT_TYPES_ALLOWED, STORED_SCHEMA
 from argus_grpc.errors import InvalidField
 from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
@@ -20,6 +23,10 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 # google.protobuf.Timestamp's own range: 0001-01-01 to 9999-12-31.
 _TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
 _NS_PER_S = 1_000_000_000
+
+# No text has code points between these two, which UTF-8 cannot write.
+_SURROGATES, _AFTER_SURROGATES = 0xD800, 0xE000
+_LAST_CHARACTER = "\U0010ffff"
 
 EVENTS: ir.Table = ibis.table(ibis.Schema.from_pyarrow(STORED_SCHEMA), name="events")
 
@@ -38,10 +45,16 @@ def check_query(query: EventQuery) -> None:
         _check_thread_name(query.thread_name)
 
 
-def matching(query: EventQuery) -> ir.Table:
-    """The events that fulfil a query that check_query passed."""
-    conditions = list(_conditions(query))
-    return EVENTS.filter(*conditions) if conditions else EVENTS
+def matching(granted: GrantedQuery) -> ir.Table:
+    """The events that fulfil a query, as its caller may see them: without the columns that are forbidden,
+    those that are redacted NULL."""
+    conditions = list(_conditions(granted.query))
+    events = EVENTS.filter(*conditions) if conditions else EVENTS
+    if granted.redacted_columns:
+        events = events.mutate(
+            **{name: ibis.null(events[name].type()) for name in sorted(granted.redacted_columns)}
+        )
+    return events.drop(*sorted(granted.forbidden_columns)) if granted.forbidden_columns else events
 
 
 def glob_to_regex(glob: str) -> str:
@@ -80,8 +93,8 @@ def _conditions(query: EventQuery) -> Iterator[ir.BooleanValue]:
         yield ~_timestamp_at_least(_to_ns(query.end_time))
     if query.event_types:
         yield EVENTS.event_type.isin(sorted(set(query.event_types)))
-    if query.sources:
-        yield EVENTS.source.isin(sorted(set(query.sources)))
+    if query.sources or query.source_prefixes:
+        yield _source_condition(query)
     if query.thread_ids:
         yield EVENTS.thread_id.isin(sorted(set(query.thread_ids)))
     if query.carrier_threads:
@@ -94,6 +107,23 @@ def _conditions(query: EventQuery) -> Iterator[ir.BooleanValue]:
         yield EVENTS.duration_ns <= query.max_duration_ns
     if query.after_sequence:
         yield EVENTS.sequence > query.after_sequence
+
+
+def _source_condition(query: EventQuery) -> ir.BooleanValue:
+    is_any = [_starts_with(EVENTS.source, prefix) for prefix in sorted(set(query.source_prefixes))]
+    if query.sources:
+        is_any.append(EVENTS.source.isin(sorted(set(query.sources))))
+    return reduce(or_, is_any)
+
+
+def _starts_with(text: ir.StringValue, prefix: str) -> ir.BooleanValue:
+    """As a range, which DuckDB holds against the least and the greatest text of what is stored together.
+    Texts are in the order of their UTF-8 bytes, which is that of their code points."""
+    after = prefix.rstrip(_LAST_CHARACTER)
+    if not after:
+        return text >= prefix
+    code = ord(after[-1]) + 1
+    return (text >= prefix) & (text < after[:-1] + chr(_AFTER_SURROGATES if code == _SURROGATES else code))
 
 
 def _timestamp_at_least(ns: int) -> ir.BooleanValue:
@@ -133,6 +163,7 @@ def _check_lists(query: EventQuery) -> None:
     lists: dict[str, Sized] = {
         "event_types": query.event_types,
         "sources": query.sources,
+        "source_prefixes": query.source_prefixes,
         "thread_ids": query.thread_ids,
         "carrier_threads": query.carrier_threads,
     }
@@ -144,6 +175,8 @@ def _check_lists(query: EventQuery) -> None:
             raise InvalidField(f"query.event_types[{place}]", code, EVENT_TYPES_ALLOWED)
     for place, source in enumerate(query.sources):
         _check_text(f"query.sources[{place}]", source)
+    for place, prefix in enumerate(query.source_prefixes):
+        _check_text(f"query.source_prefixes[{place}]", prefix)
 
 
 def _check_durations(query: EventQuery) -> None:

@@ -3,6 +3,7 @@
 import time
 from typing import Generic
 
+from argus_grpc.access.granted import GrantedQuery
 from argus_grpc.store import DuckDbStore
 from argus_grpc.tokens import Position, TokenMaker
 
@@ -22,7 +23,13 @@ class Resumable(Generic[Position]):
     """How many of them the limit lets through."""
 
     def __init__(
-        self, kind: type[Position], request_digest: str, store: DuckDbStore, tokens: TokenMaker, token: str
+        self,
+        kind: type[Position],
+        granted: GrantedQuery,
+        request_digest: str,
+        store: DuckDbStore,
+        tokens: TokenMaker,
+        token: str,
     ) -> None:
         """token: where to go on; empty: a new export. Raises InvalidToken, TokenExpired."""
         self._store = store
@@ -33,11 +40,20 @@ class Resumable(Generic[Position]):
             else None
         )
         self.watermark = self._resumed.watermark if self._resumed else store.watermark
+        # By the clock of a replica that is behind, the export has not begun yet.
+        self._granted = (
+            granted.at(max(granted.at_ns, self._resumed.exported_at_ns)) if self._resumed else granted
+        )
 
     def _begin_at(self, start: Position, rows_left: int, max_rows: int | None) -> None:
         self._start = self._position = start
         self._rows_left = rows_left
         self._rows_to_send = rows_left if max_rows is None else min(rows_left, max_rows)
+
+    @property
+    def granted_at_first(self) -> GrantedQuery:
+        """What the caller's role left of the query when the export began: what all of it holds."""
+        return self._granted.at(self.exported_at_ns)
 
     @property
     def store_id(self) -> str:

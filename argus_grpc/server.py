@@ -7,9 +7,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from argus_grpc.access.authenticator import Authenticator
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.config import Config
+from argus_grpc.entrance import Entrance
 from argus_grpc.errors import StoreUnavailable
 from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.calls import Calls, log_call
@@ -38,11 +38,12 @@ _MAX_PENDING_S = 600
 class Server:
     """A running server. Close it, or use `with`; that ends running calls after the grace time.
 
-    Raises StoreUnavailable if the database cannot be opened or the address cannot be had.
+    Raises BadFile if a file of TLS or identity cannot be used; StoreUnavailable if the database cannot be opened or the address cannot be had.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._entrance = Entrance(config)
         self._store = DuckDbStore(
             None if config.no_persistence else config.db,
             memory_limit_bytes=config.memory_limit,
@@ -60,8 +61,7 @@ class Server:
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
-        authenticator = Authenticator()
-
+        identity = Identity(self._entrance.authenticator)
         self._threads = ThreadPoolExecutor(
             config.max_exports + config.max_ingests + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
         )
@@ -77,7 +77,7 @@ class Server:
                 LaterAnswers(),
                 Calls([log_call]),
                 DomainErrors(),
-                Identity(authenticator),
+                identity,
                 ExportSlots(config.max_exports),
                 self._stalls,
                 UnreadRequests(),
@@ -107,12 +107,14 @@ class Server:
 
         host = config.listen.rpartition(":")[0]
         try:
-            port = self._grpc.add_insecure_port(config.listen)
+            port = self._entrance.listen(self._grpc, config.listen)
         except RuntimeError as error:
+            self._entrance.close()
             self._stalls.close()
             self._store.close()
             raise StoreUnavailable(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
+        self._entrance.watch(identity.look)
         self._grpc.start()
         for service in ("", *_SERVICES):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -131,5 +133,6 @@ class Server:
         self._store.stop_waiting()
         has_stopped.wait()
         self._threads.shutdown()
+        self._entrance.close()
         self._stalls.close()
         self._store.close()

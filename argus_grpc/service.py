@@ -1,16 +1,18 @@
 """The two services: proto ↔ domain, in the order of the protos. No SQL, no status codes."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from argus_grpc.access.granted import GrantedQuery, grant, visible_columns
 from argus_grpc.aggregate import Aggregate, AggregateRequest
 from argus_grpc.bounds import MemoryBudget
 from argus_grpc.calls import current_call
-from argus_grpc.columns import COLUMNS, Column, choose_columns
+from argus_grpc.columns import Column
 from argus_grpc.encode import encode_batch, encode_groups
 from argus_grpc.errors import Cancelled, InvalidField
 from argus_grpc.export import Batch, Export, ExportRequest
@@ -55,12 +57,17 @@ class ExportService(ExportServiceServicer):
         self._budget = budget
 
     def ListColumns(self, request: ListColumnsRequest, context: grpc.ServicerContext) -> ListColumnsResponse:
-        return ListColumnsResponse(columns=[column.to_message() for column in COLUMNS])
+        role = current_call().role
+        columns = visible_columns(role)
+        return ListColumnsResponse(
+            columns=[column.to_message() for column in columns],
+            redacted_columns=[column.name for column in columns if column.name in role.redacted_columns],
+        )
 
     def PlanExport(self, request: PlanExportRequest, context: grpc.ServicerContext) -> PlanExportResponse:
-        check_query(request.query)
-        columns = choose_columns(request.columns)
-        plan = plan_export(self._store, request.query, columns)
+        granted = _to_granted(request.query)
+        columns = granted.choose_columns(request.columns)
+        plan = plan_export(self._store, granted, columns)
         first, last = map(_to_timestamp, plan.extent.timestamps_ns or (None, None))
         return PlanExportResponse(
             total_events=plan.extent.row_count,
@@ -69,8 +76,9 @@ class ExportService(ExportServiceServicer):
             first_timestamp=first,
             last_timestamp=last,
             watermark=plan.watermark,
-            query=request.query,
+            query=granted.query,
             columns=[column.to_message() for column in columns],
+            redacted_columns=granted.redacted_among(columns),
             removed_events=plan.extent.removed_through,
         )
 
@@ -121,7 +129,8 @@ class IngestService(IngestServiceServicer):
     def IngestEvents(  # type: ignore[override]
         self, request: Iterator[bytes], context: grpc.ServicerContext
     ) -> "Future[IngestEventsResponse]":
-        stored = ingest(self._store, self._admission, lambda: _receive(request), context.is_active)
+        role = current_call().role
+        stored = ingest(self._store, self._admission, role, lambda: _receive(request), context.is_active)
         return then(stored, lambda done: _to_response(done.result()))
 
 
@@ -141,16 +150,23 @@ def _to_response(stored: Appended) -> IngestEventsResponse:
     )
 
 
+def _to_granted(query: EventQuery) -> GrantedQuery:
+    """What the caller may have of a query. Raises InvalidField, NotPermitted."""
+    check_query(query)
+    call = current_call()
+    return grant(query, call.principal, call.role, time.time_ns())
+
+
 def _to_export_request(request: StreamEventsRequest) -> ExportRequest:
-    check_query(request.query)
+    granted = _to_granted(request.query)
     _check_encoding_and_limit(request)
     if request.order not in Order.values():
         raise InvalidField("order", request.order, ", ".join(Order.keys()))
     if request.limit and request.follow:
         raise InvalidField("limit", request.limit, "0 (no limit) where follow is set")
     return ExportRequest(
-        query=request.query,
-        columns=choose_columns(request.columns),
+        granted=granted,
+        columns=granted.choose_columns(request.columns),
         order=request.order or Order.ORDER_TIME,
         max_rows=request.limit or None,
         max_batch_bytes=_to_max_batch_bytes(request.max_batch_bytes),
@@ -158,11 +174,13 @@ def _to_export_request(request: StreamEventsRequest) -> ExportRequest:
 
 
 def _to_aggregate_request(request: StreamAggregatesRequest) -> AggregateRequest:
-    check_query(request.query)
+    granted = _to_granted(request.query)
     _check_encoding_and_limit(request)
+    grouping = choose_grouping(request.group_by, request.measures)
+    granted.check_reads(grouping.reads)
     return AggregateRequest(
-        query=request.query,
-        grouping=choose_grouping(request.group_by, request.measures),
+        granted=granted,
+        grouping=grouping,
         max_rows=request.limit or None,
         max_batch_bytes=_to_max_batch_bytes(request.max_batch_bytes),
     )
@@ -186,7 +204,7 @@ def _to_max_batch_bytes(max_batch_bytes: int) -> int:
 
 
 def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
-    header = _header(export, request.query, request.columns)
+    header = _header(export, request.columns)
     header.order = request.order
     header.total_events = export.total_rows
     return header
@@ -194,7 +212,7 @@ def _to_header(export: Export, request: ExportRequest) -> ExportHeader:
 
 def _to_groups_header(aggregate: Aggregate, request: AggregateRequest) -> ExportHeader:
     grouping = request.grouping
-    header = _header(aggregate, request.query, grouping.columns)
+    header = _header(aggregate, grouping.columns)
     header.total_events = aggregate.total_events
     header.aggregation.CopyFrom(
         Aggregation(group_by=grouping.group_by, measures=grouping.measures, total_groups=aggregate.total_rows)
@@ -202,12 +220,14 @@ def _to_groups_header(aggregate: Aggregate, request: AggregateRequest) -> Export
     return header
 
 
-def _header(export: Export | Aggregate, query: EventQuery, columns: Iterable[Column]) -> ExportHeader:
+def _header(export: Export | Aggregate, columns: Sequence[Column]) -> ExportHeader:
+    granted = export.granted_at_first
     return ExportHeader(
         export_id=export.export_id,
         exported_at=_to_timestamp(export.exported_at_ns),
-        query=query,
+        query=granted.query,
         columns=[column.to_message() for column in columns],
+        redacted_columns=granted.redacted_among(columns),
         watermark=export.watermark,
         first_row=export.first_row,
         resume_token=export.resume_token(),

@@ -98,6 +98,11 @@ _TABLE: Mapping[type[errors.ArgusError], _Row] = {
         "EVENTS_REMOVED",
         _precondition("EVENTS_REMOVED", "query.after_sequence"),
     ),
+    errors.OutOfReach: (
+        Code.FAILED_PRECONDITION,
+        "OUT_OF_REACH",
+        _precondition("OUT_OF_REACH", "events"),
+    ),
     errors.LimitReached: (Code.RESOURCE_EXHAUSTED, "LIMIT_REACHED", _exhausted),
     errors.StoreFull: (Code.RESOURCE_EXHAUSTED, "STORE_FULL", _exhausted),
     errors.TooLarge: (Code.RESOURCE_EXHAUSTED, "TOO_LARGE", _quota),

@@ -92,7 +92,10 @@ class TokenMaker:
         body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(body)) or body[:1] not in _FORMATS:
             raise InvalidToken("resume_token is not a token of this service")
-        for_another = f"resume_token is for another request; {kind.BOUND_TO} must be those it was made for"
+        for_another = (
+            f"resume_token is for another request: {kind.BOUND_TO} must be those it was made for, and so must"
+            " the caller and what the caller's role may see"
+        )
         if not body.startswith(kind.FORMAT):
             raise InvalidToken(for_another)
         expires_s, *fields = json.loads(body[len(kind.FORMAT) :])

@@ -1,73 +1,56 @@
 """Who calls, by what a call brings with it, and in what role."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from argus_grpc.access.certificates import AuthContext, Authorities, Certificates, role_of_subject
-from argus_grpc.access.jwks import JwksFile, JwksUrl
-from argus_grpc.access.jwt import JwtSettings, JwtVerifier
+from argus_grpc.access.certificates import AuthContext, Certificates
+from argus_grpc.access.jwt import JwtVerifier
+from argus_grpc.access.policy import InvalidPolicy, Policy, load_policy
 from argus_grpc.access.principal import ANONYMOUS, Principal
 from argus_grpc.access.role import UNRESTRICTED, Role
 from argus_grpc.access.tokens_file import PREFIX, REFUSED, Tokens, parse_tokens
-from argus_grpc.access.watching import Watched
-from argus_grpc.errors import KeysUnavailable, NotAuthenticated, NotPermitted
+from argus_grpc.access.watching import BadFile, Watched
+from argus_grpc.errors import NotAuthenticated, NotPermitted
 
 Metadata = Sequence[tuple[str, str | bytes]]
-
-
-@dataclass(frozen=True)
-class _Policy:
-    roles: Mapping[str, Role]
-    certificates: Mapping[str, str]
-
-
-def _built_in_policy() -> _Policy:
-    reading = frozenset({"ListColumns", "PlanExport", "StreamEvents", "StreamAggregates"})
-    roles = (
-        Role("admin"),
-        Role("reader", rpcs=reading),
-        Role("writer", rpcs=frozenset({"IngestEvents"})),
-    )
-    return _Policy({role.name: role for role in roles}, {})
 
 
 class Authenticator:
     """Knows callers by their tokens and certificates, and the roles they have now. Close it.
 
-    Where nothing is given to know them by, everyone is ANONYMOUS.
+    Where nothing is given to know them by, everyone is ANONYMOUS, whose role is UNRESTRICTED, unless the
+    policy has one of the name "anonymous".
     """
 
     def __init__(
         self,
-        tokens: Path | None = None,
-        jwt: JwtSettings | None = None,
-        authorities: Callable[[], Authorities] | None = None,
+        policy: Watched[Policy] | None = None,
+        tokens: Watched[Tokens] | None = None,
+        jwt: JwtVerifier | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
-        """authorities: of client certificates, those that are good now.
-
-        Raises BadFile if a file cannot be used.
-        """
-        self._tokens = (
-            Watched([tokens], lambda content: Tokens(parse_tokens(tokens, content))) if tokens else None
-        )
-        self._keys = (JwksUrl if "://" in jwt.jwks else JwksFile)(jwt.jwks) if jwt else None
-        self._jwt = JwtVerifier(jwt, self._keys) if jwt and self._keys else None
-        self._certificates = Certificates(authorities) if authorities else None
-        self._policy = _built_in_policy()
-        self._missing = self._say_what_is_accepted()
+        self._policy_file = policy
+        self._built_in = load_policy(None)
+        self._tokens_file = tokens
+        self._jwt = jwt
+        self._certificates = certificates
+        self._missing = _what_is_missing(tokens is not None, jwt, certificates is not None)
 
     def close(self) -> None:
-        if self._keys:
-            self._keys.close()
+        if self._jwt:
+            self._jwt.close()
 
     def look(self) -> None:
-        """Reads the files again if they have changed."""
-        if self._tokens:
-            self._tokens.look()
-        if self._keys:
-            self._keys.look()
+        """Reads the files again, and takes what they say if it is new."""
+        for file in (self._policy_file, self._tokens_file, self._jwt):
+            if file:
+                file.look()
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._policy_file.value if self._policy_file else self._built_in
 
     def authenticate(self, metadata: Metadata, auth_context: Callable[[], AuthContext]) -> Principal:
         """Who calls.
@@ -92,18 +75,74 @@ class Authenticator:
 
         Raises NotPermitted where it has no role.
         """
-        role = self._find_role(principal)
+        role = self._role(principal)
         if role is None:
-            named = self._role_name(principal)
-            has = f"the role {named!r}, which there is not" if named else "no role"
-            raise NotPermitted(f"{principal.name!r} has {has}")
+            name = self._role_name(principal)
+            has = f"the role {name!r}, which there is not" if name else "no role"
+            raise NotPermitted(f"{principal.kind} {principal.name!r} has {has}")
         return role
 
     def still(self, principal: Principal) -> Role | None:
         """The role that a principal has now; None if its credentials are no longer good, or it has none."""
         if principal.expires_s is not None and principal.expires_s <= time.time():
             return None
-        if principal.kind == "token":
-            if not self._tokens or self._tokens.value.by_id(principal.credential) != principal:
-                return None
-        return self._find_role(principal)
+        return self._role(principal) if self._is_good(principal) else None
+
+    def _is_good(self, principal: Principal) -> bool:
+        match principal.kind:
+            case "token":
+                entry = self._tokens_file.value.by_id(principal.credential) if self._tokens_file else None
+                return entry is not None and (entry, entry.role) == (principal, principal.role)
+            case "certificate":
+                return self._certificates is not None and self._certificates.is_good(principal)
+            case "jwt":
+                return self._jwt is not None and self._jwt.is_good(principal)
+            case "anonymous":
+                return True
+
+    def _role(self, principal: Principal) -> Role | None:
+        if principal.kind == "anonymous":
+            return self.policy.role(principal.name) or UNRESTRICTED
+        return self.policy.role(self._role_name(principal))
+
+    def _role_name(self, principal: Principal) -> str:
+        if principal.kind == "certificate":
+            return self.policy.certificate_role(principal.name) or ""
+        return principal.role
+
+    def _by_bearer(self, bearer: str) -> Principal:
+        if bearer.startswith(PREFIX) and self._tokens_file:
+            return self._tokens_file.value.principal(bearer)
+        if self._jwt:
+            return self._jwt.principal(bearer)
+        raise NotAuthenticated(REFUSED)
+
+
+def _what_is_missing(has_tokens: bool, jwt: JwtVerifier | None, has_certificates: bool) -> str:
+    """What a call without credentials is told; empty where none are asked for."""
+    bearers = [
+        *(["a token of `argus-server token create`"] if has_tokens else []),
+        *([f"a JSON Web Token of {jwt.issuer}"] if jwt else []),
+    ]
+    ways = [
+        *([f"send {' or '.join(bearers)} as `authorization: Bearer …`"] if bearers else []),
+        *(["connect with a client certificate"] if has_certificates else []),
+    ]
+    return f"credentials are missing: {', or '.join(ways)}" if ways else ""
+
+
+def watched_policy(path: Path) -> Watched[Policy]:
+    """Raises BadFile if it cannot be used."""
+
+    def parse(_: bytes) -> Policy:
+        try:
+            return load_policy(path)
+        except InvalidPolicy as error:
+            raise BadFile(str(error)) from None
+
+    return Watched([path], parse)
+
+
+def watched_tokens(path: Path) -> Watched[Tokens]:
+    """Raises BadFile if it cannot be used."""
+    return Watched([path], lambda content: Tokens(parse_tokens(path, content)))

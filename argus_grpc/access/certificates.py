@@ -119,11 +119,3 @@ def _read(pem: bytes, chain_pems: Iterable[bytes], credential: str) -> _Known:
     principal = Principal(name, "certificate", "", leaf.not_valid_after_utc.timestamp(), credential)
     return _Known(principal, leaf, chain)
 
-
-def role_of_subject(subject: str, roles: Mapping[str, str]) -> str:
-    """The role that a policy gives a subject, by its whole or by the longest beginning before a *; empty if
-    there is none."""
-    if subject in roles:
-        return roles[subject]
-    beginnings = [key for key in roles if key.endswith("*") and subject.startswith(key[:-1])]
-    return roles[max(beginnings, key=len)] if beginnings else ""

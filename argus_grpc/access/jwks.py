@@ -127,6 +127,18 @@ def _to_key(member: dict[str, Any]) -> Key | None:
     return Key(member.get("kid"), fingerprint, algorithms, public_key)
 
 
+def is_url(jwks: str) -> bool:
+    return "://" in jwks
+
+
+def key_source(jwks: str) -> KeySource:
+    """The keys of a file, or at an address.
+
+    Raises BadFile if a file cannot be used.
+    """
+    return JwksUrl(jwks) if is_url(jwks) else JwksFile(Path(jwks))
+
+
 class JwksFile:
     """The keys of a file.
 
@@ -135,11 +147,13 @@ class JwksFile:
 
     def __init__(self, path: Path) -> None:
         self._file = Watched([path], lambda content: parse_jwks(path, content))
-        self.look = self._file.look
 
     @property
     def keys(self) -> KeySet:
         return self._file.value
+
+    def look(self) -> None:
+        self._file.look()
 
     def fetch_for_unknown(self) -> None:
         """What the file has is known already."""

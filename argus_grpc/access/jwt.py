@@ -21,9 +21,8 @@ MAX_NAME_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class JwtSettings:
-    """What is asked of a token. jwks: a file, or an address that begins with http."""
+    """What is asked of a token."""
 
-    jwks: str
     issuer: str
     audience: str
     name_claim: str = "sub"
@@ -40,6 +39,17 @@ class JwtVerifier:
         self._verified: dict[bytes, Principal] = {}
         self._lock = threading.Lock()
 
+    @property
+    def issuer(self) -> str:
+        return self._settings.issuer
+
+    def look(self) -> None:
+        """Takes notice of new keys, where they are to be looked for."""
+        self._source.look()
+
+    def close(self) -> None:
+        self._source.close()
+
     def principal(self, token: str) -> Principal:
         """Whom a token speaks for; with an empty role where it has none.
 
@@ -47,7 +57,7 @@ class JwtVerifier:
         """
         digest = sha256(token.encode()).digest()
         principal = self._verified.get(digest)
-        if principal is None or not self.is_known(principal):
+        if principal is None or not self.is_good(principal):
             principal = self._verify(token)
             with self._lock:
                 while len(self._verified) >= MAX_VERIFIED:
@@ -57,7 +67,7 @@ class JwtVerifier:
             raise NotAuthenticated(EXPIRED)
         return principal
 
-    def is_known(self, principal: Principal) -> bool:
+    def is_good(self, principal: Principal) -> bool:
         """Whether the key that its token is signed with is still one of those that are good."""
         return principal.credential in self._source.keys.fingerprints
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 
+from argus_grpc.access import Role
 from argus_grpc.errors import Cancelled
 from argus_grpc.ingest.admission import Admission
 from argus_grpc.ingest.checks import MAX_EVENT_BYTES
@@ -14,14 +15,19 @@ __all__ = ["MAX_EVENT_BYTES", "Admission", "ingest"]
 
 
 def ingest(
-    store: DuckDbStore, admission: Admission, receive: Callable[[], bytes], is_wanted: Callable[[], bool]
+    store: DuckDbStore,
+    admission: Admission,
+    role: Role,
+    receive: Callable[[], bytes],
+    is_wanted: Callable[[], bool],
 ) -> "Future[Appended]":
     """Stores the events of the IngestEventsRequest that `receive` gives; the answer comes when they are
     committed.
 
     Raises LimitReached when there is too much under way, InvalidField, naming the first event and field that
-    does not fit, and Cancelled if nobody wants the answer any more before the request is decoded; after that
-    it is stored all the same. What else comes in place of the answer, Appender.append says.
+    does not fit, NotPermitted, naming the first that the role does not allow, and Cancelled if nobody wants
+    the answer any more before the request is decoded; after that it is stored all the same. What else comes
+    in place of the answer, Appender.append says.
     """
     with ExitStack() as place:
         call = place.enter_context(admission.call())
@@ -30,7 +36,7 @@ def ingest(
         with admission.decoding:
             if not is_wanted():
                 raise Cancelled
-            events, batch_id = decode(request)
+            events, batch_id = decode(request, role)
         del request
         call.hold(events.nbytes)
         answer = store.begin_append(events, batch_id)

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from argus_grpc.later import then
 from argus_grpc.v1 import export_pb2, ingest_pb2
@@ -19,13 +21,28 @@ _EXPORT_SERVICE = export_pb2.DESCRIPTOR.services_by_name["ExportService"].full_n
 EXPORT_METHODS = (f"/{_EXPORT_SERVICE}/StreamEvents", f"/{_EXPORT_SERVICE}/StreamAggregates")
 INGEST_METHOD = f"/{ingest_pb2.DESCRIPTOR.services_by_name['IngestService'].full_name}/IngestEvents"
 
+RPC_NAMES = {
+    f"/{service.full_name}/{rpc.name}": rpc.name
+    for file in (export_pb2, ingest_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for rpc in service.methods
+}
+"""Of our services' methods, as roles name them."""
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+HEALTH_CHECK = f"/{_HEALTH}/Check"
+HEALTH_WATCH = f"/{_HEALTH}/Watch"
+_REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
+REFLECTION_METHOD = f"/{_REFLECTION}/ServerReflectionInfo"
+
 
 class CallInterceptor(grpc.ServerInterceptor):
     """Runs each call, a stream until its end, inside `around`, and a stream's messages through `along`.
 
-    Serves the kinds of method that this service has: those with a single request. A method may give
-    messages that are serialized already, which spares copies of large ones; and a Future in place of a
-    single answer: see LaterAnswers.
+    A method may give messages that are serialized already, which spares copies of large ones; and a Future
+    in place of a single answer: see LaterAnswers.
+
+    Watching the health passes through none of them: it is open to all, and has no thread of its own as long
+    as it is handed to gRPC as it is.
     """
 
     def __init__(self) -> None:
@@ -59,18 +76,20 @@ class CallInterceptor(grpc.ServerInterceptor):
         return self._handlers[method]
 
     def _wrap(self, handler: Handler, method: str) -> Handler:
-        if handler is None or handler.stream_stream or not self.concerns(method):
+        if handler is None or method == HEALTH_WATCH or not self.concerns(method):
             return handler
         serializers = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": _passing_bytes(handler.response_serializer),
         }
-        if stream_behavior := handler.unary_stream:
+        if stream_behavior := handler.unary_stream or handler.stream_stream:
 
             def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
                 with self.around(method, context):
                     yield from self.along(stream_behavior(request, context), method, context)
 
+            if handler.request_streaming:
+                return grpc.stream_stream_rpc_method_handler(stream, **serializers)
             return grpc.unary_stream_rpc_method_handler(stream, **serializers)
 
         # A method that reads its request itself: see UnreadRequests.

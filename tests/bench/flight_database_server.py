@@ -22,9 +22,10 @@ from argus_grpc.store import DuckDbStore
 from argus_grpc.tokens import TokenMaker
 from argus_grpc.v1.export_pb2 import Order
 from argus_grpc.v1.query_pb2 import EventQuery
+from tests.granting import unrestricted
 
 _EVERYTHING = ExportRequest(
-    query=EventQuery(),
+    granted=unrestricted(EventQuery()),
     columns=tuple(DEFAULT_COLUMNS),
     order=Order.ORDER_TIME,
     max_rows=None,

@@ -22,6 +22,7 @@ from argus_grpc.v1.export_pb2 import Order, StreamEventsRequest
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 from argus_grpc.v1.query_pb2 import EventQuery
+from tests.granting import unrestricted
 from tests.ingesting import exhausted, numbered_batch
 from tests.processes import server_process
 
@@ -160,7 +161,7 @@ def test_a_failed_checkpoint_loses_nothing_and_is_healed(
     """DuckDB gives a database up whose checkpoint failed: the store opens it again, readers included."""
     monkeypatch.setattr(duckdb_store, "checkpoint_bytes", lambda _: MIB)
     store = DuckDbStore(tmp_path / "events.duckdb", 512 * MIB)
-    selection = store.select(store.compile(matching(EventQuery())), 10**9, Order.ORDER_TIME)
+    selection = store.select(store.compile(matching(unrestricted(EventQuery()))), 10**9, Order.ORDER_TIME)
     stored, first = 0, store._database._connection
     limit = psutil.Process().rlimit(psutil.RLIMIT_FSIZE)
     psutil.Process().rlimit(psutil.RLIMIT_FSIZE, (2 * MIB, limit[1]))

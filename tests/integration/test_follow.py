@@ -31,6 +31,7 @@ from argus_grpc.v1.export_pb2 import (
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.query_pb2 import EventQuery
 from tests.conftest import RunningServer, start_server
+from tests.granting import unrestricted
 from tests.processes import server_process
 
 pytestmark = pytest.mark.duckdb
@@ -298,7 +299,7 @@ def test_a_server_that_stops_ends_it_at_once_to_be_resumed(tmp_path: Path) -> No
 def test_while_it_waits_it_holds_no_memory_and_nothing_of_the_database(server: RunningServer) -> None:
     budget = MemoryBudget(1_000)
     request = ExportRequest(
-        query=EventQuery(),
+        granted=unrestricted(EventQuery()),
         columns=choose_columns(["sequence"]),
         order=Order.ORDER_TIME,
         max_rows=None,
