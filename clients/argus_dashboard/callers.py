@@ -28,10 +28,12 @@ _KEY = "argus.caller"
 
 @dataclass(frozen=True)
 class Caller:
-    """token: None: nobody is signed in. session: where it is from, unless the request itself has it."""
+    """token: None: nobody is signed in. session: where it is from, unless the request itself has it.
+    was_signed_in: by a session that is over."""
 
     token: str | None = None
     session: Session | None = None
+    was_signed_in: bool = False
 
     @property
     def key(self) -> bytes:
@@ -97,7 +99,7 @@ def _find(connection: HTTPConnection) -> Caller:
     id = connection.cookies.get(cookie_name(connection.url.scheme))
     sessions: Sessions = connection.app.state.sessions
     session = sessions.find(id) if id else None
-    return NOBODY if session is None else Caller(session.token, session)
+    return Caller(was_signed_in=bool(id)) if session is None else Caller(session.token, session)
 
 
 def _name_of(token: str) -> str:

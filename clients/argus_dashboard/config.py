@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from argus_client import DEFAULT_TARGET, Tls
-from argus_client.transport import is_loopback
+from argus_client import DEFAULT_TARGET, InvalidRequest, Tls
+from argus_client.transport import check_files, is_loopback
 from argus_dashboard.certificates import load_certificate
 
 
@@ -70,7 +70,8 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        mistakes = [*self._closed_by_default(), *self._pairs(), *self._readable(), *self._to_server()]
+        # Files are looked at once all else is right.
+        mistakes = [*self._closed_by_default(), *self._pairs(), *self._to_server()] or [*self._files()]
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
@@ -90,31 +91,28 @@ class Config(BaseSettings):
                 missing = key if given == [cert] else cert
                 yield f"{missing}: it is missing, and {given[0]} needs it; allowed: both or neither"
 
-    def _readable(self) -> Iterator[str]:
+    def _files(self) -> Iterator[str]:
         if self.tls_cert is not None and self.tls_key is not None:
             try:
                 load_certificate(self.tls_cert, self.tls_key)
             except ValueError as error:
                 yield f"tls_cert: {error}"
-        for name in ("server_tls_ca", "server_tls_cert", "server_tls_key"):
-            path: Path | None = getattr(self, name)
+        if self.tls_to_server is not None:
             try:
-                if path is not None:
-                    path.read_bytes()
-            except OSError as error:
-                yield f"{name}: {path} cannot be read: {error.strerror}"
+                check_files(self.tls_to_server)
+            except InvalidRequest as error:
+                yield from (f"server_{v.field.replace('.', '_')}: {v.description}" for v in error.violations)
 
     def _to_server(self) -> Iterator[str]:
-        if self.server_insecure and self.tls_to_server is not None:
+        tls = self.server_tls, self.server_tls_ca, self.server_tls_cert, self.server_tls_key
+        if self.server_insecure and any(tls):
             yield "server_insecure: plaintext does not go with server_tls and the files for it"
 
     @property
     def tls_to_server(self) -> Tls | None:
         """How the server is made sure of; None: TLS beyond this machine alone, as ExportClient has it."""
         files = self.server_tls_ca, self.server_tls_cert, self.server_tls_key
-        if not self.server_tls and not any(files):
-            return None
-        return Tls(*files)
+        return Tls(*files) if self.server_tls or any(files) else None
 
     @property
     def warnings(self) -> Iterator[str]:

@@ -49,6 +49,10 @@ _COLUMN = _closed(
     description=_TEXT,
     carriedBy={**_TEXTS, "description": "The event types that have it; empty: all."},
     isDefault={"type": "boolean"},
+    isRedacted={
+        "type": "boolean",
+        "description": "The caller's role sees NULL for it.",
+    },
 )
 _PLAN = _closed(
     totalEvents=_INTEGER,
@@ -160,7 +164,7 @@ OPERATIONS = (
     Operation(
         path="/api/columns",
         endpoint=api.columns,
-        summary="The columns, event types, group keys and measures that there are.",
+        summary="The columns, event types, group keys and measures that there are for the caller.",
         content=_json(
             _closed(
                 columns={"type": "array", "items": _COLUMN},

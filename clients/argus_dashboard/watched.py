@@ -19,6 +19,7 @@ from argus_dashboard.answers import json_answer
 from argus_dashboard.callers import Caller, caller_of
 from argus_dashboard.download import Download
 from argus_dashboard.parameters import Parameter, parse_query, shown
+from argus_dashboard.problems import not_signed_in
 from argus_dashboard.streaming import AnswerBroken
 
 MAX_KEPT = 1_024
@@ -144,7 +145,11 @@ async def download(request: Request) -> Response:
     """GET /api/download: how far a download is, and how it ended."""
     values = parse_query(request.scope["query_string"], DOWNLOAD_PARAMETERS)
     downloads: WatchedDownloads = request.app.state.gateway.watched
-    watched = downloads.get(caller_of(request), values["download_id"])
+    caller = caller_of(request)
+    if caller.was_signed_in:
+        # What it asks for is nobody's now: it would wait for ever.
+        raise not_signed_in("the session has ended; sign in again")
+    watched = downloads.get(caller, values["download_id"])
     return json_answer(
         request,
         {
