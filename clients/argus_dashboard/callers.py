@@ -40,11 +40,6 @@ class Caller:
         """What tells one person's things from another's; nobody's are all alike."""
         return hashlib.sha256(self.token.encode()).digest() if self.token else b""
 
-    @property
-    def name(self) -> str | None:
-        """What the person may be shown as. It is not checked: the server alone knows who a token is."""
-        return None if self.token is None else _name_of(self.token)
-
 
 NOBODY = Caller()
 
@@ -102,7 +97,8 @@ def _find(connection: HTTPConnection) -> Caller:
     return Caller(was_signed_in=bool(id)) if session is None else Caller(session.token, session)
 
 
-def _name_of(token: str) -> str:
+def name_of(token: str) -> str:
+    """What whoever has this token may be shown as. Nothing is checked: the server alone knows who that is."""
     if ours := _OURS.match(token):
         return f"token {ours['id']}"[:_MAX_NAME_CHARS]
     claims = _claims_of(token)

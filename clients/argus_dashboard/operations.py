@@ -10,7 +10,7 @@ from argus_dashboard.export import EXPORT_PARAMETERS, ExportEndpoint
 from argus_dashboard.follow import FOLLOW_PARAMETERS, FollowEndpoint
 from argus_dashboard.parameters import Parameter
 from argus_dashboard.sending import MEDIA_TYPES
-from argus_dashboard.signing_in import NEXT_PARAMETER, SIGN_IN_PARAMETERS, SignIn, session, sign_out
+from argus_dashboard.signing_in import NEXT_PARAMETER, SIGN_IN_PARAMETERS, SignIn, sign_out, signed_in
 from argus_dashboard.watched import DOWNLOAD_PARAMETERS, download
 
 _INTEGER = {"type": "integer", "format": "int64"}
@@ -209,8 +209,8 @@ OPERATIONS = (
     ),
     Operation(
         path="/api/session",
-        endpoint=session,
-        summary="Who is signed in. The name is what the token says of itself: the server knows better.",
+        endpoint=signed_in,
+        summary="Whether the cookie is of somebody who is signed in, and what their token says of itself.",
         content=_json(_closed(signedIn={"type": "boolean"}, name={"type": ["string", "null"]})),
     ),
     Operation(

@@ -18,6 +18,7 @@ from argus_dashboard.callers import (
     caller_of,
     cookie_name,
     is_token,
+    name_of,
     no_session_cookie,
     session_cookie,
 )
@@ -93,11 +94,12 @@ async def sign_out(request: Request) -> Response:
     return response
 
 
-async def session(request: Request) -> Response:
+async def signed_in(request: Request) -> Response:
     """GET /api/session: who is signed in."""
     parse_query(request.scope["query_string"], ())
-    caller = caller_of(request)
-    return JSONResponse({"signedIn": caller.token is not None, "name": caller.name})
+    session = caller_of(request).session
+    name = None if session is None else name_of(session.token)
+    return JSONResponse({"signedIn": session is not None, "name": name})
 
 
 async def _check(request: Request, token: str) -> None:
