@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from argus_grpc.access.granted import GrantedQuery
+from argus_grpc.access.role import MAX_SOURCE_PREFIXES
 from argus_grpc.columns import EVENT_TYPE_NAMES, EVENT_TYPES_ALLOWED, STORED_SCHEMA
 from argus_grpc.errors import InvalidField
 from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
@@ -163,13 +164,16 @@ def _check_lists(query: EventQuery) -> None:
     lists: dict[str, Sized] = {
         "event_types": query.event_types,
         "sources": query.sources,
-        "source_prefixes": query.source_prefixes,
         "thread_ids": query.thread_ids,
         "carrier_threads": query.carrier_threads,
     }
     for name, values in lists.items():
         if len(values) > MAX_VALUES:
             raise InvalidField(f"query.{name}", f"{len(values)} values", f"at most {MAX_VALUES} values")
+    if (count := len(query.source_prefixes)) > MAX_SOURCE_PREFIXES:
+        raise InvalidField(
+            "query.source_prefixes", f"{count} values", f"at most {MAX_SOURCE_PREFIXES} values"
+        )
     for place, code in enumerate(query.event_types):
         if code not in EVENT_TYPE_NAMES:
             raise InvalidField(f"query.event_types[{place}]", code, EVENT_TYPES_ALLOWED)

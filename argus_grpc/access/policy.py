@@ -20,7 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from argus_grpc.access.role import Role, RoleLimits
+from argus_grpc.access.role import MAX_SOURCE_PREFIXES, Role, RoleLimits
 from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_NAMES, EVENT_TYPE_PREFIX
 from argus_grpc.durations import parse_duration
 from argus_grpc.v1 import export_pb2, ingest_pb2
@@ -141,6 +141,13 @@ def _source(name: str) -> str:
     return name
 
 
+def _few_prefixes(sources: list[str]) -> list[str]:
+    count = sum(source.endswith("*") for source in sources)
+    if count > MAX_SOURCE_PREFIXES:
+        raise ValueError(f"{count} end with *; at most {MAX_SOURCE_PREFIXES} may")
+    return sources
+
+
 def _event_type(name: str) -> "EventType.ValueType":
     upper = name.upper().removeprefix(EVENT_TYPE_PREFIX)
     for code, known in EVENT_TYPE_NAMES.items():
@@ -198,7 +205,7 @@ class _Limits(_Table):
 class _Role(_Table):
     # To be said of each: a role that was to read less would write too if this could be forgotten.
     rpcs: Annotated[_Rpcs | None, BeforeValidator(_none_for_all)]
-    sources: Annotated[_Sources | None, *_SomeOrAll] = None
+    sources: Annotated[Annotated[_Sources, AfterValidator(_few_prefixes)] | None, *_SomeOrAll] = None
     event_types: Annotated[_EventTypes | None, *_SomeOrAll] = None
     forbidden_columns: _Columns = []
     redacted_columns: Annotated[_Columns, AfterValidator(_only_redacted)] = []
@@ -209,7 +216,7 @@ class _Role(_Table):
         return Role(
             name=name,
             rpcs=None if self.rpcs is None else frozenset(self.rpcs),
-            sources=None if self.sources is None else tuple(dict.fromkeys(self.sources)),
+            sources=None if self.sources is None or "*" in self.sources else tuple(self.sources),
             event_types=None if self.event_types is None else frozenset(self.event_types),  # type: ignore[arg-type]
             forbidden_columns=frozenset(self.forbidden_columns),
             redacted_columns=frozenset(self.redacted_columns),

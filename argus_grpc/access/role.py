@@ -5,6 +5,9 @@ from datetime import timedelta
 
 from argus_grpc.v1.event_pb2 import EventType
 
+MAX_SOURCE_PREFIXES = 100
+"""How many beginnings of sources a role or a query names at most. Each takes a millisecond to compile."""
+
 
 @dataclass(frozen=True)
 class RoleLimits:

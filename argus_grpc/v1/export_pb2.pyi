@@ -265,7 +265,7 @@ class PlanExportResponse(message.Message):
 
     @builtins.property
     def query(self) -> query_pb2.EventQuery:
-        """The query as it would be applied."""
+        """The query as it would be applied: narrowed to what the caller may see."""
 
     @builtins.property
     def columns(self) -> containers.RepeatedCompositeFieldContainer[Column]:
@@ -335,7 +335,7 @@ class StreamEventsRequest(message.Message):
     @builtins.property
     def columns(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Which columns, by name, in this order, none twice. Empty: the default columns. "all" alone:
-        every column. (A ROWS reader finds the columns in the messages' fields.)
+        every column that the caller may see. (A ROWS reader finds the columns in the messages' fields.)
         """
 
     def __init__(
@@ -545,7 +545,9 @@ class ExportHeader(message.Message):
 
     @builtins.property
     def query(self) -> query_pb2.EventQuery:
-        """The query as applied."""
+        """The query as applied: narrowed to what the caller may see. Of a resumed export, as it was applied when
+        that began.
+        """
 
     @builtins.property
     def columns(self) -> containers.RepeatedCompositeFieldContainer[Column]:

@@ -30,6 +30,11 @@ class ExportServiceStub:
 
     Every refusal carries google.rpc.ErrorInfo, and INVALID_ARGUMENT also google.rpc.BadRequest
     with the field, its value and what is allowed.
+
+    What a caller may see, its role says: of which sources and types, which columns, and how far back in
+    time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
+    names something else, or has a condition, key or measure over a column whose values the caller does not
+    see, is refused with PERMISSION_DENIED, and BadRequest names the field.
     """
 
     def __init__(self, channel):
@@ -65,10 +70,15 @@ class ExportServiceServicer:
 
     Every refusal carries google.rpc.ErrorInfo, and INVALID_ARGUMENT also google.rpc.BadRequest
     with the field, its value and what is allowed.
+
+    What a caller may see, its role says: of which sources and types, which columns, and how far back in
+    time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
+    names something else, or has a condition, key or measure over a column whose values the caller does not
+    see, is refused with PERMISSION_DENIED, and BadRequest names the field.
     """
 
     def ListColumns(self, request, context):
-        """Lists the columns there are, in the order of the schema. Ends with OK.
+        """Lists the columns that the caller may see, in the order of the schema. Ends with OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,12 +110,14 @@ class ExportServiceServicer:
         and without `follow`: what was under way is sent to its end, and then a summary.
         Resume: the header, every batch, a progress message and a TRUNCATED summary carry a token. The same
         request with the token yields exactly the rest, with the same watermark; first_row goes on
-        counting.
+        counting. A token is good for the caller it was made for alone, and while its role lets it see the
+        same.
 
         INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-        request. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export have
-        been removed since it began, or of a new one, events after the query's after_sequence
-        (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
+        request or caller. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export
+        have been removed since it began, or of a new one, events after the query's after_sequence
+        (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or some that are left of it
+        are by now further back in time than the caller may see (OUT_OF_REACH).
         RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
         come again.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
@@ -129,10 +141,11 @@ class ExportServiceServicer:
         Resume: the header, every batch and a TRUNCATED summary carry a token. The same request with the
         token yields exactly the rest: events are grouped anew, at the same watermark.
 
-        INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request.
-        FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been removed
-        since it was made, or, without a token, events after the query's after_sequence (EVENTS_REMOVED;
-        PreconditionFailure then names "query.after_sequence").
+        INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request or
+        caller. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been
+        removed since it was made, or, without a token, events after the query's after_sequence
+        (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or matching events are by now
+        further back in time than the caller may see (OUT_OF_REACH).
         OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
         RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
         count); RetryInfo says when to come again. Or the groups need more memory or disk than the server
@@ -180,6 +193,11 @@ class ExportService:
 
     Every refusal carries google.rpc.ErrorInfo, and INVALID_ARGUMENT also google.rpc.BadRequest
     with the field, its value and what is allowed.
+
+    What a caller may see, its role says: of which sources and types, which columns, and how far back in
+    time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
+    names something else, or has a condition, key or measure over a column whose values the caller does not
+    see, is refused with PERMISSION_DENIED, and BadRequest names the field.
     """
 
     @staticmethod

@@ -31,6 +31,11 @@ class ExportServiceStub:
 
     Every refusal carries google.rpc.ErrorInfo, and INVALID_ARGUMENT also google.rpc.BadRequest
     with the field, its value and what is allowed.
+
+    What a caller may see, its role says: of which sources and types, which columns, and how far back in
+    time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
+    names something else, or has a condition, key or measure over a column whose values the caller does not
+    see, is refused with PERMISSION_DENIED, and BadRequest names the field.
     """
 
     @_typing.overload
@@ -38,7 +43,7 @@ class ExportServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExportServiceAsyncStub: ...
     ListColumns: _grpc.UnaryUnaryMultiCallable[_export_pb2.ListColumnsRequest, _export_pb2.ListColumnsResponse]
-    """Lists the columns there are, in the order of the schema. Ends with OK."""
+    """Lists the columns that the caller may see, in the order of the schema. Ends with OK."""
     PlanExport: _grpc.UnaryUnaryMultiCallable[_export_pb2.PlanExportRequest, _export_pb2.PlanExportResponse]
     """Says what an export of a query would hold, without making it: the exact count at the
     watermark it names. Where events after the query's after_sequence have been removed, it is not
@@ -61,12 +66,14 @@ class ExportServiceStub:
     and without `follow`: what was under way is sent to its end, and then a summary.
     Resume: the header, every batch, a progress message and a TRUNCATED summary carry a token. The same
     request with the token yields exactly the rest, with the same watermark; first_row goes on
-    counting.
+    counting. A token is good for the caller it was made for alone, and while its role lets it see the
+    same.
 
     INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-    request. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export have
-    been removed since it began, or of a new one, events after the query's after_sequence
-    (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
+    request or caller. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export
+    have been removed since it began, or of a new one, events after the query's after_sequence
+    (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or some that are left of it
+    are by now further back in time than the caller may see (OUT_OF_REACH).
     RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
     come again.
     CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
@@ -86,10 +93,11 @@ class ExportServiceStub:
     Resume: the header, every batch and a TRUNCATED summary carry a token. The same request with the
     token yields exactly the rest: events are grouped anew, at the same watermark.
 
-    INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request.
-    FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been removed
-    since it was made, or, without a token, events after the query's after_sequence (EVENTS_REMOVED;
-    PreconditionFailure then names "query.after_sequence").
+    INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request or
+    caller. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been
+    removed since it was made, or, without a token, events after the query's after_sequence
+    (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or matching events are by now
+    further back in time than the caller may see (OUT_OF_REACH).
     OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
     RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
     count); RetryInfo says when to come again. Or the groups need more memory or disk than the server
@@ -104,11 +112,16 @@ class ExportServiceAsyncStub(ExportServiceStub):
 
     Every refusal carries google.rpc.ErrorInfo, and INVALID_ARGUMENT also google.rpc.BadRequest
     with the field, its value and what is allowed.
+
+    What a caller may see, its role says: of which sources and types, which columns, and how far back in
+    time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
+    names something else, or has a condition, key or measure over a column whose values the caller does not
+    see, is refused with PERMISSION_DENIED, and BadRequest names the field.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListColumns: _aio.UnaryUnaryMultiCallable[_export_pb2.ListColumnsRequest, _export_pb2.ListColumnsResponse]  # type: ignore[assignment]
-    """Lists the columns there are, in the order of the schema. Ends with OK."""
+    """Lists the columns that the caller may see, in the order of the schema. Ends with OK."""
     PlanExport: _aio.UnaryUnaryMultiCallable[_export_pb2.PlanExportRequest, _export_pb2.PlanExportResponse]  # type: ignore[assignment]
     """Says what an export of a query would hold, without making it: the exact count at the
     watermark it names. Where events after the query's after_sequence have been removed, it is not
@@ -131,12 +144,14 @@ class ExportServiceAsyncStub(ExportServiceStub):
     and without `follow`: what was under way is sent to its end, and then a summary.
     Resume: the header, every batch, a progress message and a TRUNCATED summary carry a token. The same
     request with the token yields exactly the rest, with the same watermark; first_row goes on
-    counting.
+    counting. A token is good for the caller it was made for alone, and while its role lets it see the
+    same.
 
     INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-    request. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export have
-    been removed since it began, or of a new one, events after the query's after_sequence
-    (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
+    request or caller. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export
+    have been removed since it began, or of a new one, events after the query's after_sequence
+    (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or some that are left of it
+    are by now further back in time than the caller may see (OUT_OF_REACH).
     RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
     come again.
     CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
@@ -156,10 +171,11 @@ class ExportServiceAsyncStub(ExportServiceStub):
     Resume: the header, every batch and a TRUNCATED summary carry a token. The same request with the
     token yields exactly the rest: events are grouped anew, at the same watermark.
 
-    INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request.
-    FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been removed
-    since it was made, or, without a token, events after the query's after_sequence (EVENTS_REMOVED;
-    PreconditionFailure then names "query.after_sequence").
+    INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request or
+    caller. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been
+    removed since it was made, or, without a token, events after the query's after_sequence
+    (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or matching events are by now
+    further back in time than the caller may see (OUT_OF_REACH).
     OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
     RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
     count); RetryInfo says when to come again. Or the groups need more memory or disk than the server
@@ -173,6 +189,11 @@ class ExportServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every refusal carries google.rpc.ErrorInfo, and INVALID_ARGUMENT also google.rpc.BadRequest
     with the field, its value and what is allowed.
+
+    What a caller may see, its role says: of which sources and types, which columns, and how far back in
+    time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
+    names something else, or has a condition, key or measure over a column whose values the caller does not
+    see, is refused with PERMISSION_DENIED, and BadRequest names the field.
     """
 
     @_abc_1.abstractmethod
@@ -181,7 +202,7 @@ class ExportServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _export_pb2.ListColumnsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_export_pb2.ListColumnsResponse, _abc.Awaitable[_export_pb2.ListColumnsResponse]]:
-        """Lists the columns there are, in the order of the schema. Ends with OK."""
+        """Lists the columns that the caller may see, in the order of the schema. Ends with OK."""
 
     @_abc_1.abstractmethod
     def PlanExport(
@@ -216,12 +237,14 @@ class ExportServiceServicer(metaclass=_abc_1.ABCMeta):
         and without `follow`: what was under way is sent to its end, and then a summary.
         Resume: the header, every batch, a progress message and a TRUNCATED summary carry a token. The same
         request with the token yields exactly the rest, with the same watermark; first_row goes on
-        counting.
+        counting. A token is good for the caller it was made for alone, and while its role lets it see the
+        same.
 
         INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another
-        request. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export have
-        been removed since it began, or of a new one, events after the query's after_sequence
-        (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence").
+        request or caller. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or events of the export
+        have been removed since it began, or of a new one, events after the query's after_sequence
+        (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or some that are left of it
+        are by now further back in time than the caller may see (OUT_OF_REACH).
         RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
         come again.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
@@ -247,10 +270,11 @@ class ExportServiceServicer(metaclass=_abc_1.ABCMeta):
         Resume: the header, every batch and a TRUNCATED summary carry a token. The same request with the
         token yields exactly the rest: events are grouped anew, at the same watermark.
 
-        INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request.
-        FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been removed
-        since it was made, or, without a token, events after the query's after_sequence (EVENTS_REMOVED;
-        PreconditionFailure then names "query.after_sequence").
+        INVALID_ARGUMENT: the request does not fit, or the token is not ours or is for another request or
+        caller. FAILED_PRECONDITION: the token has expired (TOKEN_EXPIRED); or matching events have been
+        removed since it was made, or, without a token, events after the query's after_sequence
+        (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or matching events are by now
+        further back in time than the caller may see (OUT_OF_REACH).
         OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
         RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
         count); RetryInfo says when to come again. Or the groups need more memory or disk than the server

@@ -46,6 +46,8 @@ class IngestServiceStub:
 
     INVALID_ARGUMENT names the first field that does not fit and its event's index in the batch;
     batch_id: it was used for a batch with another number of events.
+    PERMISSION_DENIED: an event's source or type, or the batch's source, is not the caller's to bring;
+    BadRequest names the first.
     RESOURCE_EXHAUSTED: more is being ingested than the server takes at a time (ingest_memory,
     max_ingests), or its disk is full (disk_space); RetryInfo says when to send it again.
     UNAVAILABLE: the server is going down; send it again.
@@ -70,6 +72,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
 
     INVALID_ARGUMENT names the first field that does not fit and its event's index in the batch;
     batch_id: it was used for a batch with another number of events.
+    PERMISSION_DENIED: an event's source or type, or the batch's source, is not the caller's to bring;
+    BadRequest names the first.
     RESOURCE_EXHAUSTED: more is being ingested than the server takes at a time (ingest_memory,
     max_ingests), or its disk is full (disk_space); RetryInfo says when to send it again.
     UNAVAILABLE: the server is going down; send it again.
@@ -97,6 +101,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
 
         INVALID_ARGUMENT names the first field that does not fit and its event's index in the batch;
         batch_id: it was used for a batch with another number of events.
+        PERMISSION_DENIED: an event's source or type, or the batch's source, is not the caller's to bring;
+        BadRequest names the first.
         RESOURCE_EXHAUSTED: more is being ingested than the server takes at a time (ingest_memory,
         max_ingests), or its disk is full (disk_space); RetryInfo says when to send it again.
         UNAVAILABLE: the server is going down; send it again.

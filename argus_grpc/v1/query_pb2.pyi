@@ -78,8 +78,8 @@ class EventQuery(message.Message):
 
     @builtins.property
     def source_prefixes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Any source that begins with one of these, letter case significant, beside those of sources. An
-        empty text begins every source.
+        """Any source that begins with one of these, at most 100, letter case significant, beside those of
+        sources. An empty text begins every source.
         """
 
     def __init__(

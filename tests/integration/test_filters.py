@@ -1,7 +1,7 @@
 """Any mix of filters gives the rows that plain SQL gives on the same file."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.duckdb
 
 NAMES = ["worker-1", "worker-2", "Worker-2", "it's", 'q"uote', "100%", "a_b", "back\\slash", "", "🧵", None]
 SOURCES = ["orders@h:1", "it's; DROP TABLE events --", "ü"]
+PREFIXES = ["", "o", "orders@h:1", "it's; ", "ü", "Ü", "\U0010ffff"]
 TYPES = EventType.values()[1:6]
 SECONDS = range(100)
 
@@ -51,10 +52,10 @@ def _in(column: str, values: list[Any]) -> str:
 
 
 @st.composite
-def queries(draw: st.DrawFn) -> tuple[EventQuery, str]:
-    """A query, and the same as an SQL condition."""
+def queries(draw: st.DrawFn, seconds: Sequence[int] = range(-5, 106)) -> tuple[EventQuery, str]:
+    """A query, and the same as an SQL condition. seconds: when it may start or end."""
     query, conditions = EventQuery(), ["true"]
-    start, end = sorted(draw(st.lists(st.integers(-5, 105), min_size=2, max_size=2, unique=True)))
+    start, end = sorted(draw(st.lists(st.sampled_from(seconds), min_size=2, max_size=2, unique=True)))
     if draw(st.booleans()):
         query.start_time.CopyFrom(Timestamp(seconds=start, nanos=1))
         conditions.append(f"timestamp >= {start * 10**9 + 1}")
@@ -63,7 +64,6 @@ def queries(draw: st.DrawFn) -> tuple[EventQuery, str]:
         conditions.append(f"timestamp < {end * 10**9}")
     lists: dict[str, tuple[str, list[Any]]] = {
         "event_types": ("event_type", TYPES),
-        "sources": ("source", SOURCES),
         "thread_ids": ("thread_id", [1, 2, 9]),
         "carrier_threads": ("carrier_thread", [1, 2]),
     }
@@ -71,6 +71,13 @@ def queries(draw: st.DrawFn) -> tuple[EventQuery, str]:
         if chosen := draw(st.one_of(st.just([]), st.lists(st.sampled_from(values), max_size=3))):
             getattr(query, field).extend(chosen)
             conditions.append(_in(column, chosen))
+    names = draw(st.one_of(st.just([]), st.lists(st.sampled_from(SOURCES), max_size=3)))
+    prefixes = draw(st.one_of(st.just([]), st.lists(st.sampled_from(PREFIXES), max_size=3)))
+    query.sources.extend(names)
+    query.source_prefixes.extend(prefixes)
+    if names or prefixes:
+        beginnings = [f"starts_with(source, {_quoted(prefix)})" for prefix in prefixes]
+        conditions.append(f"({' OR '.join([_in('source', names or ['none']), *beginnings])})")
     if draw(st.booleans()):
         match, condition = draw(thread_name_matches())
         query.thread_name.CopyFrom(match)
