@@ -1,7 +1,7 @@
 """A gRPC server that plays what a test tells it to: for streams that a right server never sends."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias, cast
@@ -39,6 +39,12 @@ class Stall:
     """A step that sends nothing until the client calls the export off."""
 
 
+class Wait(NamedTuple):
+    """A step that waits for this."""
+
+    event: threading.Event
+
+
 class EndWith(NamedTuple):
     """A step that ends the call with this status."""
 
@@ -47,7 +53,7 @@ class EndWith(NamedTuple):
     trailing_metadata: tuple[tuple[str, bytes], ...] = ()
 
 
-Step: TypeAlias = StreamEventsResponse | EndWith | Stall
+Step: TypeAlias = StreamEventsResponse | EndWith | Stall | Wait
 
 
 class ScriptedExports(ExportServiceServicer):
@@ -58,6 +64,10 @@ class ScriptedExports(ExportServiceServicer):
         self._scripts = scripts
         self.address = ""
         self.requests: list[StreamEventsRequest] = []
+        self.authorizations: list[str | bytes | None] = []
+        """What each call said of who calls."""
+        self.certificate_names: list[tuple[bytes, ...]] = []
+        """Whom the client certificate of each call names."""
         self.messages_sent = 0
         self.call_ended = threading.Event()
         self.has_stalled = threading.Event()
@@ -82,6 +92,9 @@ class ScriptedExports(ExportServiceServicer):
     ) -> Iterator[StreamEventsResponse]:
         script = self._scripts[min(len(self.requests), len(self._scripts) - 1)]
         self.requests.append(request)
+        self.authorizations.append(dict(context.invocation_metadata()).get("authorization"))
+        names = context.auth_context().get("x509_subject_alternative_name", ())
+        self.certificate_names.append(tuple(cast(Iterable[bytes], names)))
         this_call_ended = threading.Event()
         context.add_callback(this_call_ended.set)
         context.add_callback(self.call_ended.set)
@@ -90,6 +103,8 @@ class ScriptedExports(ExportServiceServicer):
                 case Stall():
                     self.has_stalled.set()
                     this_call_ended.wait()
+                case Wait(event):
+                    event.wait()
                 case EndWith():
                     context.abort_with_status(cast(grpc.Status, step))
                 case _:
@@ -98,12 +113,18 @@ class ScriptedExports(ExportServiceServicer):
 
 
 @contextmanager
-def scripted_server(*steps: Step, then: Sequence[Sequence[Step]] = ()) -> Iterator[ScriptedExports]:
-    """A server on a free loopback port that plays the steps; to the calls after the first, `then`."""
+def scripted_server(
+    *steps: Step, then: Sequence[Sequence[Step]] = (), credentials: grpc.ServerCredentials | None = None
+) -> Iterator[ScriptedExports]:
+    """A server on a free loopback port that plays the steps; to the calls after the first, `then`. Over TLS
+    it is localhost."""
     servicer = ScriptedExports((steps, *then))
     server = grpc.server(ThreadPoolExecutor(4))
     add_ExportServiceServicer_to_server(servicer, server)
-    servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    if credentials is None:
+        servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    else:
+        servicer.address = f"localhost:{server.add_secure_port('127.0.0.1:0', credentials)}"
     server.start()
     try:
         yield servicer

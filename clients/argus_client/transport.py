@@ -177,13 +177,13 @@ def _system_roots() -> bytes | None:
     import ssl
 
     paths = ssl.get_default_verify_paths()
-    file = Path(paths.cafile or paths.openssl_cafile)
-    if file.is_file():
-        return file.read_bytes()
-    # Windows has them in a store of its own.
-    known = ssl.create_default_context().get_ca_certs(binary_form=True)
-    if known:
-        return "".join(map(ssl.DER_cert_to_PEM_cert, known)).encode()
-    folder = Path(paths.capath or paths.openssl_capath)
-    # As OpenSSL looks them up: by the hash of their subject.
-    return b"\n".join(path.read_bytes() for path in sorted(folder.glob("????????.[0-9]"))) or None
+    roots = Path(paths.cafile).read_bytes() if paths.cafile else b""
+    if not roots:
+        # Windows has them in a store of its own.
+        known = ssl.create_default_context().get_ca_certs(binary_form=True)
+        roots = "".join(map(ssl.DER_cert_to_PEM_cert, known)).encode()
+    if paths.capath and (not roots or paths.openssl_capath_env in os.environ):
+        # As OpenSSL looks them up there: by the hash of their subject.
+        found = sorted(Path(paths.capath).glob("????????.[0-9]"))
+        roots = b"\n".join((roots, *(path.read_bytes() for path in found)))
+    return roots or None

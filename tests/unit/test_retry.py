@@ -12,12 +12,13 @@ from argus_client import (
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
+    NotSignedIn,
     OutputError,
     ResumeRefused,
     ServerError,
     ServerUnavailable,
 )
-from argus_client.retry import Backoff, Fail, RetryRule, RetryState, Wait
+from argus_client.retry import Backoff, Fail, RetryRule, RetryState, Wait, given_up
 
 FRESH = RetryState()
 BEGUN = RetryState(has_begun=True)
@@ -36,6 +37,7 @@ def wait(rule: RetryRule, state: RetryState, error: ArgusClientError, now_s: flo
     [
         InvalidRequest("UNAVAILABLE, try again"),
         NotAllowed("no"),
+        NotSignedIn("the same token as before"),
         LimitExceeded("too many rows"),
         ResumeRefused("expired"),
         ServerError("CANCELLED, DEADLINE_EXCEEDED, INTERNAL, UNIMPLEMENTED"),
@@ -113,6 +115,33 @@ def test_it_does_not_wait_when_the_server_asks_for_more_time_than_is_left() -> N
     assert RULE.after_failure(failing, LimitExceeded("busy", 30), 31, 0) == Fail(tries=1, too_long_s=30)
 
 
-@pytest.mark.parametrize("error", [GONE, LimitExceeded("busy", 0)])
+def test_a_new_token_is_tried_once_and_at_once() -> None:
+    error = NotSignedIn("no longer good", has_new_token=True)
+    for state in (FRESH, BEGUN):
+        decision = wait(RULE, state, error, 0)
+        assert (decision.attempt, decision.wait_s) == (1, 0)
+        assert RULE.after_failure(decision.state.with_header(), error, 0, 1) == Fail(tries=1)
+        assert wait(RULE, decision.state.with_progress(), error, 0).wait_s == 0
+
+
+def test_a_server_that_asks_for_a_new_call_gets_it_at_once_but_not_without_end() -> None:
+    error = ServerUnavailable("what you may see has changed", 0.0)
+    first = wait(RULE, BEGUN, error, 0)
+    assert (first.attempt, first.wait_s) == (1, 0)
+    assert wait(RULE, first.state, error, 0).wait_s == 2
+    assert wait(RULE, first.state.with_progress(), error, 0).wait_s == 0
+
+
+def test_what_would_pass_later_than_it_is_tried_for_is_told_so() -> None:
+    error = LimitExceeded("rows_per_hour: the limit of 9 rows is reached", 1_799.5, limit="rows_per_hour")
+    decision = RULE.after_failure(FRESH, error, 0, 0)
+    assert isinstance(decision, Fail)
+    told = given_up(error, decision)
+    assert str(told) == f"{error}; it passes in 30m, later than this is tried for"
+    assert isinstance(told, LimitExceeded)
+    assert (told.limit, told.retry_after_s, told.__cause__) == ("rows_per_hour", 1_799.5, error)
+
+
+@pytest.mark.parametrize("error", [GONE, LimitExceeded("busy", 0), NotSignedIn("no", has_new_token=True)])
 def test_no_time_turns_it_off(error: ArgusClientError) -> None:
     assert replace(RULE, retry_for_s=0).after_failure(BEGUN, error, 0, 0) == Fail(tries=0)
