@@ -1,12 +1,13 @@
 """A server that asks who calls, and people of several roles who have tokens for it."""
 
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from argus_client import ExportClient, NotAllowed, NotSignedIn
 from argus_grpc.access.tokens_file import create_token, revoke_tokens
 from tests.conftest import RunningServer, start_server
 
@@ -31,18 +32,40 @@ class People:
     tokens: Path
 
     def token(self, role: str) -> str:
-        """A new person's of this role."""
-        return create_token(self.tokens, f"{role}-{secrets.token_hex(4)}", role, None)[0]
+        """A new person's of this role, once the server takes it."""
+        token, _ = create_token(self.tokens, f"{role}-{secrets.token_hex(4)}", role, None)
+        with ExportClient(self.server.address, token=token) as client:
+            wait_until(lambda: is_known(client))
+        return token
 
     def revoke(self, token: str) -> None:
         """Takes a person's token away."""
         [_] = revoke_tokens(self.tokens, token.split("_")[1])
 
 
+def is_known(client: ExportClient) -> bool:
+    """Whether the server knows whose the client's token is."""
+    try:
+        client.columns()
+    except NotSignedIn:
+        return False
+    except NotAllowed:
+        pass
+    return True
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits up to 20 s."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+
+
 def start_people(folder: Path, **settings: Any) -> Iterator[People]:
-    """A server with these settings; tokens that are made later are taken a moment later."""
+    """A server with these settings, where a reader is the first who has a token."""
     tokens, policy = folder / "tokens.json", folder / "policy.toml"
     policy.write_text(POLICY)
-    create_token(tokens, "the first", "admin", timedelta(days=1))
+    create_token(tokens, "the first", "reader", None)
     for server in start_server(folder, tokens=tokens, policy=policy, **settings):
         yield People(server, tokens)

@@ -121,7 +121,9 @@ class Values:
     def _tell(self, violation: Violation) -> BadParameter:
         found = _FIELD.match(violation.field)
         for parameter in self._parameters:
-            if found and parameter.field == found["path"] and parameter.name in self._given:
+            # thread_name is refused as a whole, whichever way it fits.
+            is_meant = found and f"{parameter.field}.".startswith(f"{found['path']}.")
+            if found and is_meant and parameter.name in self._given:
                 given = _items(parameter, self._given[parameter.name])
                 place = found["place"]
                 texts = [given[int(place)]] if place and int(place) < len(given) else given
