@@ -11,7 +11,7 @@ from argus_client import ArgusClientError
 from argus_dashboard import pages
 from argus_dashboard.config import Config
 from argus_dashboard.gateway import Gateway
-from argus_dashboard.middleware import CheckedHost, CheckedOrigin, EndedSessions, Guarded
+from argus_dashboard.middleware import BoundedHead, CheckedHost, CheckedOrigin, EndedSessions, Guarded
 from argus_dashboard.openapi import openapi
 from argus_dashboard.operations import by_path
 from argus_dashboard.problems import Problem, problem_of, problem_of_status
@@ -39,6 +39,7 @@ def make_app(config: Config) -> tuple[Starlette, Gateway]:
         # First to last is outermost to innermost: a refused host's answer is guarded as any other.
         middleware=[
             Middleware(Guarded),
+            Middleware(BoundedHead),
             Middleware(CheckedHost, config=config),
             Middleware(CheckedOrigin),
             Middleware(EndedSessions, sessions=sessions),

@@ -65,6 +65,7 @@ class Config(BaseSettings):
     max_downloads: int = Field(default=16, ge=1, le=1_000)
     max_follows: int = Field(default=32, ge=1, le=1_000)
     retry_for_s: float = Field(default=10.0, ge=0)
+    request_timeout_s: float = Field(default=10.0, gt=0)
     stall_timeout_s: float = Field(default=300.0, gt=0)
     shutdown_grace_s: float = Field(default=10.0, ge=0)
 

@@ -7,10 +7,10 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
+from argus_dashboard.gateway import Gateway
 from argus_dashboard.problems import Problem
 
 MAX_FORM_BYTES = 8 * 1024
-_READ_TIMEOUT_S = 10.0
 _MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -45,18 +45,20 @@ async def read_form(request: Request, names: Sequence[str]) -> dict[str, str]:
 
 
 async def _read_body(request: Request) -> bytes:
+    gateway: Gateway = request.app.state.gateway
+    timeout_s = gateway.config.request_timeout_s
     told = request.headers.get("content-length", "0")
     if int(told) > MAX_FORM_BYTES:
         raise _too_large()
     body = b""
     try:
-        async with asyncio.timeout(_READ_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             async for piece in request.stream():
                 body += piece
                 if len(body) > MAX_FORM_BYTES:
                     raise _too_large()
     except TimeoutError:
-        detail = f"the body did not come within {_READ_TIMEOUT_S:.0f} s"
+        detail = f"the body did not come within {timeout_s:g} s"
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT, "request-timeout", detail, headers={"Connection": "close"}
         ) from None

@@ -88,6 +88,12 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="How long a download waits for a server that went away, before it is broken off. [default: 10]",
 )
 @click.option(
+    "--request-timeout-s",
+    type=float,
+    metavar="SECONDS",
+    help="How long a request's head may take to come, and a form after it. [default: 10]",
+)
+@click.option(
     "--stall-timeout-s",
     type=float,
     metavar="SECONDS",

@@ -30,6 +30,9 @@ _HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
+MAX_HEAD_BYTES = 32 * 1024
+"""Of a request's line and fields."""
+
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _log = structlog.get_logger()
@@ -72,6 +75,29 @@ class Guarded:
                 HTTPStatus.INTERNAL_SERVER_ERROR, "internal", INTERNAL_TEXT, requestId=request_id
             )
             await problem.to_response()(scope, receive, send_guarded)
+
+
+class BoundedHead:
+    """Refuses requests whose head is larger than MAX_HEAD_BYTES; the connection takes those that come at once."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target_bytes = len(scope["raw_path"]) + len(scope["query_string"])
+        if (
+            target_bytes + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+            <= MAX_HEAD_BYTES
+        ):
+            await self._app(scope, receive, send)
+            return
+        problem = Problem(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too-large",
+            f"the request's head is too large; allowed: {MAX_HEAD_BYTES} bytes",
+            headers={"Connection": "close"},
+        )
+        await problem.to_response()(scope, receive, send)
 
 
 class CheckedHost:

@@ -121,6 +121,7 @@ STATUSES = sorted(
         _TOO_MUCH,
         HTTPStatus.NOT_ACCEPTABLE,
         HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         HTTPStatus.INTERNAL_SERVER_ERROR,
     }
 )

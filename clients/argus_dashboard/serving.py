@@ -19,16 +19,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from argus_dashboard.app import make_app
 from argus_dashboard.certificates import ReloadedCertificate
 from argus_dashboard.config import Config
+from argus_dashboard.middleware import MAX_HEAD_BYTES
 from argus_dashboard.problems import Problem
 from argus_dashboard.streaming import RESET
-
-_MAX_HEAD_BYTES = 32 * 1024
-_HEAD_TIMEOUT_S = 10.0
 
 
 class _Connection(H11Protocol):
     """A connection that a request may reset, and that ends when a request's head does not come in time."""
 
+    request_timeout_s: float
     _head_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -60,7 +59,7 @@ class _Connection(H11Protocol):
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(_HEAD_TIMEOUT_S, self.transport.abort)
+            self._head_timer = self.loop.call_later(self.request_timeout_s, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._head_timer is not None:
@@ -75,7 +74,7 @@ class _Connection(H11Protocol):
         problem = Problem(
             HTTPStatus.BAD_REQUEST,
             "malformed-request",
-            f"this is no HTTP request, or its head has more than {_MAX_HEAD_BYTES} bytes",
+            f"this is no HTTP request, or its head has more than {MAX_HEAD_BYTES} bytes",
         ).to_response()
         headers = [*problem.raw_headers, (b"connection", b"close")]
         for event in (
@@ -150,7 +149,7 @@ def serve(config: Config, listener: socket.socket, on_ready: Callable[[], None])
         logging.getLogger(name).setLevel(logging.CRITICAL)
     settings = uvicorn.Config(
         app,
-        http=_Connection,
+        http=type("_OurConnection", (_Connection,), {"request_timeout_s": config.request_timeout_s}),
         ws="none",
         lifespan="off",
         loop="asyncio",
@@ -159,7 +158,7 @@ def serve(config: Config, listener: socket.socket, on_ready: Callable[[], None])
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(config.shutdown_grace_s)),
-        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
     )
     certificate = None
     if config.tls_cert is not None and config.tls_key is not None:
