@@ -103,8 +103,9 @@ def name_of(token: str) -> str:
         return f"token {ours['id']}"[:_MAX_NAME_CHARS]
     claims = _claims_of(token)
     for claim in _NAMING_CLAIMS:
-        if isinstance(claims.get(claim), str):
-            return str(claims[claim])[:_MAX_NAME_CHARS]
+        name = claims.get(claim)
+        if isinstance(name, str) and name.strip():
+            return name[:_MAX_NAME_CHARS]
     return "a token"
 
 

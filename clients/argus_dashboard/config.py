@@ -78,7 +78,7 @@ class Config(BaseSettings):
         return self
 
     def _closed_by_default(self) -> Iterator[str]:
-        if not self.insecure and not self.is_local and self.tls_cert is None and self.tls_key is None:
+        if self.is_exposed and self.tls_cert is None and self.tls_key is None:
             yield (
                 f"listen: {self.listen} can be reached from other machines, which needs --tls-cert FILE and"
                 " --tls-key FILE; or --insecure: everyone on the way can then read the events and the tokens"
@@ -118,16 +118,26 @@ class Config(BaseSettings):
     @property
     def warnings(self) -> Iterator[str]:
         """What is to be said loudly."""
+        if not self.is_local and self.insecure:
+            yield (
+                f"--insecure: {self.listen} can be reached from other machines: whoever reaches it sees all"
+                " that the server shows without a token"
+            )
         if not self.is_local and self.tls_cert is None:
             yield (
-                f"--insecure: {self.listen} can be reached from other machines, without TLS: whoever is on"
-                " the way can read the events, and the tokens that people sign in with"
+                "--insecure: without TLS, whoever is on the way can read the events, and the tokens that"
+                " people sign in with"
             )
         if self.server_insecure and not is_loopback(self.server):
             yield (
                 f"--server-insecure: {self.server} is spoken to without TLS: whoever is on the way can read"
                 " the events and the tokens"
             )
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others can reach the dashboard, and nobody has said that they may see all that it does."""
+        return not self.is_local and not self.insecure
 
     @property
     def is_local(self) -> bool:

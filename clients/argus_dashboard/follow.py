@@ -78,7 +78,7 @@ class FollowEndpoint:
         place = Place.parse(last_id) if last_id else None
         caller = caller_of(request)
         with gateway.follows.take(), values.naming_violations():
-            follower = Follower(gateway.connect(caller), query, values, place)
+            follower = Follower(await gateway.connect(caller), query, values, place)
             answer = StreamedAnswer(scope, send, gateway.config.stall_timeout_s)
             waits = [gateway.is_stopping.wait]
             if caller.session is not None:

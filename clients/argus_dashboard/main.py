@@ -39,7 +39,12 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="Serve HTTPS with this certificate and its chain, PEM. A new one is taken as it comes.",
 )
 @click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
-@click.option("--insecure", is_flag=True, default=None, help="Listen beyond this machine without TLS.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    default=None,
+    help="Listen beyond this machine without TLS, or before a server that asks nobody who they are.",
+)
 @click.option(
     "--server-tls",
     is_flag=True,

@@ -78,17 +78,15 @@ class Guarded:
 
 
 class BoundedHead:
-    """Refuses requests whose head is larger than MAX_HEAD_BYTES; the connection takes those that come at once."""
+    """Refuses requests whose head has more than MAX_HEAD_BYTES: the connection bounds what it waits for."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target_bytes = len(scope["raw_path"]) + len(scope["query_string"])
-        if (
-            target_bytes + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
-            <= MAX_HEAD_BYTES
-        ):
+        field_bytes = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        if target_bytes + field_bytes <= MAX_HEAD_BYTES:
             await self._app(scope, receive, send)
             return
         problem = Problem(

@@ -74,7 +74,7 @@ async def _send(request: Request, send: Send, file: FileRequest, way: Way, codin
     gateway: Gateway = request.app.state.gateway
     answer = StreamedAnswer(request.scope, send, gateway.config.stall_timeout_s)
     handover = Handover()
-    client = gateway.connect(caller_of(request))
+    client = await gateway.connect(caller_of(request))
     download = Download(client, file, coding, handover.put, partial(_tell_retry, way.watched))
     produce = download.run_head if request.method == "HEAD" else download.run
     started_s = time.monotonic()

@@ -136,6 +136,7 @@ def _see(path: str) -> Response:
 
 _TITLES: Mapping[HTTPStatus, str] = {
     HTTPStatus.UNAUTHORIZED: "This did not work.",
+    HTTPStatus.FORBIDDEN: "This dashboard is not ready for you.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many tries.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The Argus server does not answer.",
 }

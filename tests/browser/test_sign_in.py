@@ -94,7 +94,8 @@ def test_a_role_without_columns_is_told_so(people: People, address: str, page: P
     expect(page.locator("#figure-total .value")).not_to_have_text("0")
 
 
-def test_a_role_sees_its_part_and_no_more(people: People, address: str, page: Page, guard: Guard) -> None:
+@pytest.mark.usefixtures("guard")
+def test_a_role_sees_its_part_and_no_more(people: People, address: str, page: Page) -> None:
     page.goto(f"{address}/login")
     sign_in(page, people.token("narrow"))
     expect(page.locator("#main")).to_have_attribute("aria-busy", "false")

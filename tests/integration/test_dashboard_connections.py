@@ -63,9 +63,11 @@ def test_a_head_that_trickles_is_not_waited_for(connection: socket.socket) -> No
 
 def test_neither_is_the_second_one(connection: socket.socket) -> None:
     connection.sendall(b"GET /static/theme.js HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert connection.recv(1).startswith(b"H")
+    first = b""
+    while not first.endswith(b"}\n"):
+        first += connection.recv(65_536)
     connection.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
-    assert received(connection).startswith(b"TTP/1.1 200 ")
+    assert received(connection) == b""
 
 
 def test_a_form_that_does_not_come_is_told(connection: socket.socket) -> None:
