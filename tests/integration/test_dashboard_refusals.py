@@ -134,7 +134,7 @@ def test_every_answer_keeps_browsers_strict(url: str) -> None:
         assert headers["content-security-policy"].startswith("default-src 'self'; ")
         assert "unsafe-eval" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert "server" not in headers
 
