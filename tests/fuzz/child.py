@@ -4,6 +4,7 @@ Two engines make inputs. Ours changes real ones blindly, the same for the same s
 installed, follows which of our code an input reaches, and keeps those that reach more.
 """
 
+import faulthandler
 import mmap
 import os
 import resource
@@ -38,6 +39,8 @@ class Watched:
         self._max_growth_bytes = door.max_growth_bytes
         self._max_bytes = sys.maxsize
         self._current = os.open(folder / "current", os.O_RDWR | os.O_CREAT)
+        # Where it hangs is said before the signal ends it.
+        faulthandler.register(signal.SIGALRM, chain=True)
         with (folder / "count").open("r+b") as file:
             self._count = mmap.mmap(file.fileno(), COUNT_BYTES)
 
