@@ -25,14 +25,18 @@ def main() -> None:
         fuzzed.append(fuzz(name, options.seconds / len(names), seed, options.engine, options.findings))
         print(_told(name, fuzzed[-1]), flush=True)
     if found := [file for one in fuzzed for file in one.findings]:
-        sys.exit(f"{len(found)} findings with --seed {seed}; each again: python -m tests.fuzz DOOR --replay FILE")
+        sys.exit(
+            f"{len(found)} findings with --seed {seed}; each again: python -m tests.fuzz DOOR --replay FILE"
+        )
 
 
 def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("door", choices=("all", *door_names()), nargs="?", default="all")
     parser.add_argument("--seconds", type=float, default=60, help="for all doors together (default: 60)")
-    parser.add_argument("--seed", type=int, help="the same seed makes the same inputs (default: another each time)")
+    parser.add_argument(
+        "--seed", type=int, help="the same seed makes the same inputs (default: another each time)"
+    )
     parser.add_argument(
         "--engine",
         choices=("ours", "atheris"),

@@ -82,7 +82,7 @@ def replay(name: str, folder: str, *files: str) -> None:
 def _run_ours(name: str, seconds: float, seed: int, folder: Path) -> None:
     ends_s = time.monotonic() + seconds
     door = load_door(name)
-    random = Random(seed)  # noqa: S311 - no secret
+    random = Random(seed)
     with door.open() as attempt:
         inputs = real_inputs(name, door)
         watched = Watched(attempt, door, folder)
@@ -122,8 +122,8 @@ def _run_atheris(name: str, seconds: float, seed: int, folder: Path) -> None:
     watched = Watched(stack.enter_context(door.open()), door, folder)
 
     def own(data: bytes, max_size: int, one_seed: int) -> bytes:
-        random = Random(one_seed)  # noqa: S311 - no secret
-        if random.random() < 0.5:  # noqa: PLR2004 - as often as libFuzzer's own
+        random = Random(one_seed)
+        if random.random() < 0.5:
             data = door.mutate(random, data, door.words)
         else:
             data = atheris.Mutate(data, max(len(data), 1))

@@ -7,10 +7,36 @@ from random import Random
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-_INTERESTING = (0, 1, 7, 8, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63)
+_INTERESTING = (
+    0,
+    1,
+    7,
+    8,
+    127,
+    128,
+    255,
+    256,
+    2**15,
+    2**16 - 1,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**63 - 1,
+    2**63,
+)
 _MAX_REPEATS = 300
 
-_NASTY_TEXTS = ("", "\0", "\ufeff", "\x1b[2J", "'; DROP TABLE events--", "%s%n", "../../etc", "\U0010ffff", "x" * 999)
+_NASTY_TEXTS = (
+    "",
+    "\0",
+    "\ufeff",
+    "\x1b[2J",
+    "'; DROP TABLE events--",
+    "%s%n",
+    "../../etc",
+    "\U0010ffff",
+    "x" * 999,
+)
 
 
 def mutate_bytes(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
@@ -93,13 +119,13 @@ def mutate_message(random: Random, data: bytes, words: Sequence[bytes], kind: ty
 
 def _change_field(random: Random, message: Message, words: Sequence[bytes]) -> None:
     field = random.choice(message.DESCRIPTOR.fields)
-    if random.random() < 0.15:  # noqa: PLR2004 - now and then
+    if random.random() < 0.15:
         message.ClearField(field.name)
         return
     if field.message_type is not None:
         inner = getattr(message, field.name)
         if field.is_repeated:
-            if len(inner) and random.random() < 0.7:  # noqa: PLR2004
+            if len(inner) and random.random() < 0.7:
                 inner = random.choice(inner)
             else:
                 inner = inner.add()
@@ -122,7 +148,7 @@ def _value(random: Random, field: FieldDescriptor, words: Sequence[bytes]) -> ob
             texts = [*_NASTY_TEXTS, *(word.decode(errors="ignore") for word in words)]
             return "".join(random.choices(texts, k=random.choice((1, 1, 1, 2))))
         case FieldDescriptor.CPPTYPE_BOOL:
-            return random.random() < 0.5  # noqa: PLR2004
+            return random.random() < 0.5
         case FieldDescriptor.CPPTYPE_DOUBLE | FieldDescriptor.CPPTYPE_FLOAT:
             return random.choice((0.0, -0.0, 1.0, float("nan"), float("inf"), 1e308, random.random()))
         case FieldDescriptor.CPPTYPE_ENUM:

@@ -18,7 +18,6 @@ from argus_grpc.v1.export_pb2 import (
     ExportHeader,
     ExportSummary,
     StreamAggregatesResponse,
-    StreamEventsResponse,
 )
 from tests import scripted
 from tests.strategies import batch_of, header_of
@@ -70,12 +69,16 @@ def arrow_streams() -> Iterator[bytes]:
         pa.array(["s", "t", None], pa.large_string()),
         pa.array(["s", "a text of more than twelve bytes", None], pa.string_view()),
         pa.array(["s", "s", "t"]).dictionary_encode(),
-        pa.DictionaryArray.from_arrays(pa.array([0, 1, 1], pa.uint16()), pa.array(["s", "t"], pa.string_view())),
+        pa.DictionaryArray.from_arrays(
+            pa.array([0, 1, 1], pa.uint16()), pa.array(["s", "t"], pa.string_view())
+        ),
         pa.array([["s"], [], None]),
         pa.array([{"a": 1}] * 3),
         pa.array([b"a"] * 3),
     ):
-        yield stream_of(_batch(timestamp=instants.slice(0, 2), event_type=types.slice(0, 2), source=source.slice(0, 2)))
+        yield stream_of(
+            _batch(timestamp=instants.slice(0, 2), event_type=types.slice(0, 2), source=source.slice(0, 2))
+        )
         yield stream_of(_batch(timestamp=instants, event_type=types, source=source), compression="zstd")
     numbers = pa.array([1, 2, 3])
     yield stream_of(
@@ -122,11 +125,13 @@ def export_files() -> Iterator[tuple[str, bytes]]:
         if format == "csv":
             yield ".csv.zst", pa.compress(content, "zstd", asbytes=True)
             yield ".csv", _rendered(format, RenderOptions(excel=True, header="titles"), columns)
-            yield ".csv", b"timestamp,event_type,stack_trace\n1,START,\"a\nb\"\"c\"\n"
+            yield ".csv", b'timestamp,event_type,stack_trace\n1,START,"a\nb""c"\n'
     compressed = stream_of(batch_of(REAL_EVENTS), compression="zstd")
     yield ".arrow", compressed
     sink = io.BytesIO()
-    with pa.ipc.new_file(sink, batch_of(REAL_EVENTS).schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+    with pa.ipc.new_file(
+        sink, batch_of(REAL_EVENTS).schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
+    ) as writer:
         writer.write_batch(batch_of(REAL_EVENTS))
     yield ".arrow", sink.getvalue()
 
@@ -135,7 +140,11 @@ def _rendered(format: str, options: RenderOptions, columns: Sequence[Any]) -> by
     renderer = make_renderer(format, options)
     batch = batch_of(REAL_EVENTS, columns)
     summary = ExportSummary(total_rows=batch.num_rows, completeness=ExportSummary.COMPLETENESS_COMPLETE)
-    pieces = (renderer.begin(header_of(columns, batch.num_rows)), renderer.render(batch), renderer.end(summary))
+    pieces = (
+        renderer.begin(header_of(columns, batch.num_rows)),
+        renderer.render(batch),
+        renderer.end(summary),
+    )
     return b"".join(bytes(piece) for piece in pieces)
 
 
@@ -161,7 +170,9 @@ def server_messages() -> Iterator[tuple[int, list[bytes]]]:
     summary = scripted.summary(2).summary
     told = [
         StreamAggregatesResponse(
-            header=ExportHeader(columns=columns, watermark=scripted.WATERMARK, aggregation=aggregation, resume_token="t")
+            header=ExportHeader(
+                columns=columns, watermark=scripted.WATERMARK, aggregation=aggregation, resume_token="t"
+            )
         ),
         grouped,
         StreamAggregatesResponse(summary=summary),
@@ -182,7 +193,9 @@ def _jfr(type_: str, **values: Any) -> dict[str, Any]:
     return {"type": type_, "values": {"startTime": "2024-01-31T08:30:00.123456789Z", **values}}
 
 
-_FRAMES = [{"method": {"type": {"name": "java/lang/Object", "hidden": False}, "name": "wait0"}, "lineNumber": -1}]
+_FRAMES = [
+    {"method": {"type": {"name": "java/lang/Object", "hidden": False}, "name": "wait0"}, "lineNumber": -1}
+]
 _THREAD = {"osName": "t", "javaName": "ForkJoinPool-1", "javaThreadId": 22, "virtual": True}
 
 JFR_EVENTS: Sequence[dict[str, Any]] = (

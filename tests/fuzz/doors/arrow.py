@@ -41,7 +41,20 @@ def _seeds() -> Iterator[bytes]:
 DOOR = Door(
     open=_open,
     seeds=_seeds,
-    words=(b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80", bytes(8), b"timestamp", b"source", b"UTC"),
-    follows=("argus_grpc.ingest.arrow", "argus_grpc.ingest.ipc", "argus_grpc.ingest.texts", "argus_grpc.ingest.checks"),
+    words=(
+        b"\xff\xff\xff\xff",
+        b"\xff\xff\xff\x7f",
+        b"\x00\x00\x00\x80",
+        bytes(8),
+        b"timestamp",
+        b"source",
+        b"UTC",
+    ),
+    follows=(
+        "argus_grpc.ingest.arrow",
+        "argus_grpc.ingest.ipc",
+        "argus_grpc.ingest.texts",
+        "argus_grpc.ingest.checks",
+    ),
     max_bytes=32 * 1024,
 )

@@ -73,7 +73,7 @@ def _seeds() -> Iterator[bytes]:
 
 def _mutate(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
     """Of what is compressed, now and then what is in it."""
-    if data[:1] == b"\6" and random.random() < 0.5:  # noqa: PLR2004
+    if data[:1] == b"\6" and random.random() < 0.5:
         with suppress(zlib.error):
             inside = zlib.decompressobj(31).decompress(data[1:], 100_000)
             return b"\6" + zlib.compress(mutate_bytes(random, inside, words), 1, 31)

@@ -32,10 +32,12 @@ class _Told(JfrProgram):
     def summary(self, _recording: object) -> Counter[str]:
         return Counter(dict.fromkeys(JFR_TYPES, 1))
 
-    def events(self, _recording: object, _types: Iterable[str], _stack_depth: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+    def events(
+        self, _recording: object, _types: Iterable[str], _stack_depth: int
+    ) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         try:
             yield from ijson.items(io.BytesIO(self.told), "recording.events.item", use_float=True)  # type: ignore[attr-defined]
-        except ijson.JSONError as error:
+        except (ijson.JSONError, UnicodeDecodeError) as error:
             # As JfrProgram._run has it.
             raise SourceError("what it wrote is not whole") from error
 

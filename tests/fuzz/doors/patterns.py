@@ -19,7 +19,20 @@ _MAX_TOLD_CHARACTERS = 3_000
 # fnmatch itself is not linear.
 _MANY_STARS = 20
 _KINDS = ("glob", "regex", "contains")
-_NAMES = ("", "main", "pool-1-thread-2", "a" * 200, "a]b[c", "x.y*z?", "\n", "线程-1", "\U0001f600", "[!a]", "^$\\", "A-Z")
+_NAMES = (
+    "",
+    "main",
+    "pool-1-thread-2",
+    "a" * 200,
+    "a]b[c",
+    "x.y*z?",
+    "\n",
+    "线程-1",
+    "\U0001f600",
+    "[!a]",
+    "^$\\",
+    "A-Z",
+)
 
 
 @contextmanager
@@ -67,7 +80,25 @@ def _seeds() -> Iterator[bytes]:
 DOOR = Door(
     open=_open,
     seeds=_seeds,
-    words=(b"*", b"?", b"[", b"]", b"[!", b"(", b")", b"{1000}", b"|", b"\\", b"(?i)", b"\\p{Greek}", b".*", b"[^", b"-", b"'", b"{0,999}"),
+    words=(
+        b"*",
+        b"?",
+        b"[",
+        b"]",
+        b"[!",
+        b"(",
+        b")",
+        b"{1000}",
+        b"|",
+        b"\\",
+        b"(?i)",
+        b"\\p{Greek}",
+        b".*",
+        b"[^",
+        b"-",
+        b"'",
+        b"{0,999}",
+    ),
     follows=("argus_grpc.query",),
     max_bytes=1_200,
     timeout_s=20,

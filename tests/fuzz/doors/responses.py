@@ -11,14 +11,19 @@ import pyarrow as pa
 from google.protobuf.message import DecodeError
 
 from argus_client.errors import ArgusClientError, BrokenExport
+from argus_client.formats import FORMATS, RenderOptions
 from argus_client.rendering import FileForm, render_export
 from argus_client.stream import StreamVerifier
-from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, StreamAggregatesResponse, StreamEventsResponse
+from argus_grpc.v1.export_pb2 import (
+    ExportHeader,
+    ExportSummary,
+    StreamAggregatesResponse,
+    StreamEventsResponse,
+)
 from tests import scripted
 from tests.fuzz.door import Attempt, Door
 from tests.fuzz.mutation import mutate_bytes, mutate_message
 from tests.fuzz.real import TEXTS, server_messages
-from argus_client.formats import FORMATS, RenderOptions
 
 _FORMS = [FileForm(format, "none", RenderOptions()) for format in FORMATS]
 _CRC_IS_MENDED = 0x80
@@ -27,7 +32,9 @@ _CRC_IS_MENDED = 0x80
 class _Read:
     """An export that the messages tell, as rendering reads one."""
 
-    def __init__(self, messages: Sequence[StreamEventsResponse | StreamAggregatesResponse], verifier: StreamVerifier) -> None:
+    def __init__(
+        self, messages: Sequence[StreamEventsResponse | StreamAggregatesResponse], verifier: StreamVerifier
+    ) -> None:
         self._verifier = verifier
         self._messages = iter(messages)
         verifier.begin_call()
@@ -82,7 +89,9 @@ def _attempt(data: bytes) -> None:
         assert isinstance(error, BrokenExport), error
 
 
-def _to_message(piece: bytes, is_grouped: bool, mends_crc: bool) -> StreamEventsResponse | StreamAggregatesResponse:
+def _to_message(
+    piece: bytes, is_grouped: bool, mends_crc: bool
+) -> StreamEventsResponse | StreamAggregatesResponse:
     message = (StreamAggregatesResponse if is_grouped else StreamEventsResponse).FromString(piece)
     if mends_crc and message.HasField("batch"):
         message.batch.crc32c = google_crc32c.value(message.batch.arrow)
@@ -109,12 +118,14 @@ def _seeds() -> Iterator[bytes]:
     for form in range(len(_FORMS)):
         for kind in (0, _CRC_IS_MENDED):
             yield _join(kind | form << 1, [message.SerializeToString() for message in plain])
-            yield from (_join(kind | form << 1 | is_grouped, pieces) for is_grouped, pieces in server_messages())
+            yield from (
+                _join(kind | form << 1 | is_grouped, pieces) for is_grouped, pieces in server_messages()
+            )
 
 
 def _mutate(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
     first, *pieces = _split(data)
-    if not pieces or random.random() < 0.1:  # noqa: PLR2004
+    if not pieces or random.random() < 0.1:
         return mutate_bytes(random, data, words)
     at = random.randrange(len(pieces))
     kind = first[0] if first else 0
@@ -133,7 +144,12 @@ def _mutate(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
     return _join(kind, pieces)
 
 
-def _mutate_arrow(random: Random, piece: bytes, words: Sequence[bytes], kind: type[StreamEventsResponse] | type[StreamAggregatesResponse]) -> bytes:
+def _mutate_arrow(
+    random: Random,
+    piece: bytes,
+    words: Sequence[bytes],
+    kind: type[StreamEventsResponse] | type[StreamAggregatesResponse],
+) -> bytes:
     try:
         message = kind.FromString(piece)
     except DecodeError:

@@ -45,7 +45,7 @@ def _seeds() -> Iterator[bytes]:
 
 
 def _mutate(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
-    if random.random() < 0.5:  # noqa: PLR2004 - half and half
+    if random.random() < 0.5:
         return mutate_message(random, data, words, IngestEventsRequest)
     return mutate_bytes(random, data, words)
 

@@ -31,7 +31,9 @@ def _attempt(data: bytes) -> None:
             position = _TOKENS.check(token, kind, "digest", "store", now_s=_NOW_S)
         except (InvalidToken, TokenExpired):
             continue
-        assert position in [made for text, made in _MADE.items() if _raw(text) == _raw(token)], "a forged token"
+        assert position in [made for text, made in _MADE.items() if _raw(text) == _raw(token)], (
+            "a forged token"
+        )
 
 
 def _raw(token: str) -> bytes:
