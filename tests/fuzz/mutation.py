@@ -108,6 +108,8 @@ _CHANGES: tuple[Callable[[Random, bytearray, Sequence[bytes]], None], ...] = (
 def mutate_message(random: Random, data: bytes, words: Sequence[bytes], kind: type[Message]) -> bytes:
     """A message of this kind with fields set, cleared or repeated; as bytes, where it is none."""
     message = kind()
+    if not message.DESCRIPTOR.fields:
+        return mutate_bytes(random, data, words)
     try:
         message.ParseFromString(data)
     except DecodeError:

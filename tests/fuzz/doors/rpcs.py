@@ -43,7 +43,8 @@ _REFUSALS = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.OUT_OF_RANGE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.NOT_FOUND,  # of Health
+    grpc.StatusCode.NOT_FOUND,  # of Health's Check
+    grpc.StatusCode.UNIMPLEMENTED,  # of Health's List
 }
 # What a server says of itself: SQL, files and stacks.
 _INSIDE = re.compile(r"Traceback|site-packages|\.py\b|duckdb|(?:Binder|Catalog|Parser|Conversion) Error|events\.duckdb")
