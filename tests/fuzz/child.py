@@ -7,7 +7,6 @@ installed, follows which of our code an input reaches, and keeps those that reac
 import faulthandler
 import mmap
 import os
-import resource
 import signal
 import struct
 import sys
@@ -18,9 +17,10 @@ from pathlib import Path
 from random import Random
 
 from tests.fuzz.door import Attempt, Door, load_door, real_inputs
+from tests.processes import peak_bytes
 
 COUNT_BYTES = 8
-_KIB = 1024
+_STATUS = Path("/proc/self/status")
 _SPLICES = 0.1
 _FRESH = 0.02
 
@@ -62,7 +62,8 @@ class Watched:
 
 
 def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
+    # Not getrusage(), whose peak begins at the parent's.
+    return peak_bytes(_STATUS) if _STATUS.exists() else 0
 
 
 def main(name: str, engine: str, seconds: str, seed: str, folder: str) -> None:

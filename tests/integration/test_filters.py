@@ -20,7 +20,20 @@ NAMES = ["worker-1", "worker-2", "Worker-2", "it's", 'q"uote', "100%", "a_b", "b
 SOURCES = ["orders@h:1", "it's; DROP TABLE events --", "ü"]
 TYPES = EventType.values()[1:6]
 SECONDS = range(100)
-GLOBS = ["*", "worker-?", "[wW]orker-2", "[!w]*", "*'*", "", "100%", "worker*", "**-2", "*_*", "w*r*2", "it's"]
+GLOBS = [
+    "*",
+    "worker-?",
+    "[wW]orker-2",
+    "[!w]*",
+    "*'*",
+    "",
+    "100%",
+    "worker*",
+    "**-2",
+    "*_*",
+    "w*r*2",
+    "it's",
+]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +138,9 @@ def test_rows_count_and_extent_equal_plain_sql(
         assert plan.last_timestamp.ToNanoseconds() == max(timestamps)
 
 
-@pytest.mark.parametrize("match", [{"glob": "*a" * 220 + "*b"}, {"regex": f"^{'.*a' * 220}.*b$"}, {"regex": "(a*)*" * 150 + "b"}])
+@pytest.mark.parametrize(
+    "match", [{"glob": "*a" * 220 + "*b"}, {"regex": f"^{'.*a' * 220}.*b$"}, {"regex": "(a*)*" * 150 + "b"}]
+)
 def test_patterns_take_linear_time(server: RunningServer, match: dict[str, str]) -> None:
     # DuckDB 1.5 made a LIKE of the first, and took exponential time.
     server.ingest([Event(timestamp=1, event_type=TYPES[0], source="s", thread_name="a" * 100_000)])
@@ -135,6 +150,8 @@ def test_patterns_take_linear_time(server: RunningServer, match: dict[str, str])
 
 def test_an_expression_that_begins_with_nothing(server: RunningServer) -> None:
     # DuckDB's rewriting would take it for the empty text.
-    server.ingest([Event(timestamp=1, event_type=TYPES[0], source="s", thread_name=n) for n in ("a worker", "x")])
+    server.ingest(
+        [Event(timestamp=1, event_type=TYPES[0], source="s", thread_name=n) for n in ("a worker", "x")]
+    )
     match = ThreadNameMatch(regex="(?:)worker")
     assert server.exports.PlanExport(PlanExportRequest(query=EventQuery(thread_name=match))).total_events == 1

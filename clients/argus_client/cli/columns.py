@@ -5,6 +5,7 @@ import json
 import click
 
 from argus_client.cli.options import GroupedCommand, option, server_option
+from argus_client.cli.terminal import echo
 from argus_client.client import ExportClient
 from argus_client.formats.metadata import column_metadata, column_type_name
 
@@ -26,7 +27,7 @@ def columns_command(server: str, as_json: bool) -> None:
     with ExportClient(server) as client:
         columns = client.columns()
     if as_json:
-        click.echo(json.dumps([column_metadata(column) for column in columns], indent=2, ensure_ascii=False))
+        echo(json.dumps([column_metadata(column) for column in columns], indent=2, ensure_ascii=False))
         return
     rows = [("", "COLUMN", "TYPE", "UNIT", "MEANING")]
     rows += [
@@ -35,4 +36,4 @@ def columns_command(server: str, as_json: bool) -> None:
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())

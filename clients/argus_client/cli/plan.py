@@ -6,6 +6,7 @@ import click
 
 from argus_client.cli.options import GroupedCommand, option, server_option
 from argus_client.cli.query_options import columns_option, query_options
+from argus_client.cli.terminal import echo
 from argus_client.cli.words import tell_bytes
 from argus_client.client import ExportClient
 from argus_client.formats.metadata import plan_metadata
@@ -31,7 +32,7 @@ def plan_command(server: str, query: EventQuery, columns: tuple[str, ...], as_js
     with ExportClient(server) as client:
         plan = client.plan(query, columns=columns)
     if as_json:
-        click.echo(json.dumps(plan_metadata(plan), indent=2, ensure_ascii=False))
+        echo(json.dumps(plan_metadata(plan), indent=2, ensure_ascii=False))
         return
     rows = {"Events": f"{plan.total_events:,}"}
     if plan.total_events:
@@ -46,4 +47,4 @@ def plan_command(server: str, query: EventQuery, columns: tuple[str, ...], as_js
         rows["Removed"] = f"{plan.removed_events:,} (the first that the server had, which it no longer has)"
     rows["Watermark"] = f"{plan.watermark} (pass it to --after to get what comes later)"
     for name, value in rows.items():
-        click.echo(f"{name:<10} {value}")
+        echo(f"{name:<10} {value}")

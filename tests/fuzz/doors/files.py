@@ -54,12 +54,14 @@ def _read(path: Path) -> None:
             # A bomb would go on for long; each batch of it takes no more than this one.
             if place == _MAX_BATCHES:
                 return
+    if path.read_bytes().startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        return
     if isinstance(source, JsonLinesSource) and path.suffix == ".jsonl":
         lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
         told = [json.loads(line) for line in lines]
         assert events in (len(told), len(told) - ("_metadata" in told[0] if told else 0))
     if isinstance(source, CsvSource) and path.suffix == ".csv":
-        text = path.read_bytes().decode().removeprefix("\ufeff")
+        text = path.read_bytes().decode(errors="replace").removeprefix("\ufeff")
         rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
         comments = next(place for place, row in enumerate(rows) if not row[0].startswith("#"))
         assert events == len(rows) - comments - 1

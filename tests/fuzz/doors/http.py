@@ -26,7 +26,29 @@ _TIMEOUT_S = 30
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _MAX_TOLD_BYTES = 20_000
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
-_ALLOWED = {200, 206, 304, 307, 308, 400, 401, 403, 404, 405, 406, 409, 410, 411, 413, 414, 416, 421, 422, 429, 431}
+_ALLOWED = {
+    200,
+    206,
+    304,
+    307,
+    308,
+    400,
+    401,
+    403,
+    404,
+    405,
+    406,
+    409,
+    410,
+    411,
+    413,
+    414,
+    416,
+    421,
+    422,
+    429,
+    431,
+}
 # What a program says of itself: SQL, files and stacks.
 _INSIDE = re.compile(rb"Traceback|site-packages|\.py\b|duckdb|(?:Binder|Catalog|Parser|Conversion) Error")
 # Which what a client itself says may have in it: not to be taken for ours.
@@ -125,8 +147,13 @@ def _seeds() -> Iterator[bytes]:
     yield _request("/api/plan", "GET", "Accept-Encoding: gzip, br;q=0.5", "Accept: text/html;q=0.9,*/*")
     yield _request("/export", "HEAD")
     yield _request("/export", "POST", "Content-Length: 3") + b"a=b"
-    yield _request("/login", "POST", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 7") + b"token=x"
-    yield _request("/", "GET", "Cookie: argus-session=abc", "Authorization: Bearer argus_x_y", "Origin: http://x")
+    yield (
+        _request("/login", "POST", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 7")
+        + b"token=x"
+    )
+    yield _request(
+        "/", "GET", "Cookie: argus-session=abc", "Authorization: Bearer argus_x_y", "Origin: http://x"
+    )
     yield _request("/api/plan", "OPTIONS", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n"
     yield b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 

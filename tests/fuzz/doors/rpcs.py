@@ -47,13 +47,17 @@ _REFUSALS = {
     grpc.StatusCode.UNIMPLEMENTED,  # of Health's List
 }
 # What a server says of itself: SQL, files and stacks.
-_INSIDE = re.compile(r"Traceback|site-packages|\.py\b|duckdb|(?:Binder|Catalog|Parser|Conversion) Error|events\.duckdb")
+_INSIDE = re.compile(
+    r"Traceback|site-packages|\.py\b|duckdb|(?:Binder|Catalog|Parser|Conversion) Error|events\.duckdb"
+)
 
 
 @contextmanager
 def _open() -> Iterator[Attempt]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    config = Config(no_persistence=True, buffer_events=500, listen="127.0.0.1:0", shutdown_grace_s=0, stall_timeout_s=5)
+    config = Config(
+        no_persistence=True, buffer_events=500, listen="127.0.0.1:0", shutdown_grace_s=0, stall_timeout_s=5
+    )
     with Server(config) as server, grpc.insecure_channel(server.address) as channel:
         ingest = IngestEventsRequest(rows=Events(events=REAL_EVENTS))
         channel.unary_unary(_path("IngestEvents"))(cast(Any, ingest.SerializeToString()))
@@ -105,7 +109,9 @@ def _check(error: grpc.Call, path: str) -> None:
 
 
 def _seeds() -> Iterator[bytes]:
-    query = EventQuery(sources=["a"], event_types=[1, 3], thread_ids=[1], thread_name=ThreadNameMatch(glob="p*"))
+    query = EventQuery(
+        sources=["a"], event_types=[1, 3], thread_ids=[1], thread_name=ThreadNameMatch(glob="p*")
+    )
     query.start_time.FromNanoseconds(1)
     requests: dict[str, Sequence[Message]] = {
         "ListColumns": [export_pb2.ListColumnsRequest()],
@@ -113,14 +119,18 @@ def _seeds() -> Iterator[bytes]:
         "StreamEvents": [
             StreamEventsRequest(),
             StreamEventsRequest(query=query, columns=["timestamp", "source"], encoding=2, limit=1),
-            StreamEventsRequest(order=Order.ORDER_ARRIVAL, follow=True, max_batch_bytes=16384, resume_token="AQ"),
+            StreamEventsRequest(
+                order=Order.ORDER_ARRIVAL, follow=True, max_batch_bytes=16384, resume_token="AQ"
+            ),
         ],
         "StreamAggregates": [
             StreamAggregatesRequest(
                 group_by=[GroupBy(time_bucket_ns=10), GroupBy(column="thread_name"), GroupBy(column="stack")],
                 measures=[Measure(), Measure(function=Measure.FUNCTION_P99, column="duration_ns")],
             ),
-            StreamAggregatesRequest(query=query, measures=[Measure(function=Measure.FUNCTION_SUM, column="cpu_jvm_user")]),
+            StreamAggregatesRequest(
+                query=query, measures=[Measure(function=Measure.FUNCTION_SUM, column="cpu_jvm_user")]
+            ),
         ],
         "IngestEvents": [
             IngestEventsRequest(rows=Events(events=REAL_EVENTS), source="s", batch_id="b"),
