@@ -127,6 +127,10 @@ lock: setup ## Resolve requirements.lock anew from pyproject.toml (ARGS=--upgrad
 	  --no-emit-index-url --custom-compile-command 'make lock' \
 	  --extra server --extra dashboard --extra otel --extra jfr --group dev $(ARGS) --output-file requirements.lock pyproject.toml
 
+.PHONY: fuzz
+fuzz: setup ## Hostile input at every door for a minute (ARGS="http --seconds 600" for one, and longer)
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: clean
 clean: ## Remove everything that make made, .venv included
 	rm -rf $(VENV) build dist out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -21,6 +21,9 @@ class DomainErrors(CallInterceptor):
         call = current_call()
         try:
             yield
+        except NotImplementedError:
+            # As generated code has it for an rpc that a service does not have, such as Health's List.
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not have this method")
         except Exception as error:
             call.error = error
             if not isinstance(error, ArgusError):

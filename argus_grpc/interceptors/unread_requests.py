@@ -1,17 +1,24 @@
-"""Lets IngestEvents receive its request itself, so that one too many is refused before it costs memory."""
+"""Has methods take their requests as bytes: one too many is refused before it costs memory, and one that is
+no message as any other field that does not fit."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
+from argus_grpc.errors import InvalidField
 from argus_grpc.interceptors.call import INGEST_METHOD, Handler
 
 
 class UnreadRequests(grpc.ServerInterceptor):
-    """Hands the method an iterator in place of the request: of one message, as bytes.
+    """Hands IngestEvents an iterator in place of the request: of one message, as bytes.
 
     On the wire a stream of one message is the same as a single one, but gRPC receives and parses the
     latter before the method is called, and in the one thread that serves all calls.
+
+    The others' requests are parsed inside of the call: gRPC itself ends one that cannot be with INTERNAL.
     """
 
     def intercept_service(
@@ -20,8 +27,24 @@ class UnreadRequests(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         handler = continuation(handler_call_details)
-        if handler is None or handler_call_details.method != INGEST_METHOD:
+        if handler is None or handler.request_streaming:
             return handler
-        behavior = handler.unary_unary
-        assert behavior is not None
-        return grpc.stream_unary_rpc_method_handler(behavior, response_serializer=handler.response_serializer)
+        serialize = handler.response_serializer
+        if handler_call_details.method == INGEST_METHOD:
+            assert handler.unary_unary is not None
+            return grpc.stream_unary_rpc_method_handler(handler.unary_unary, response_serializer=serialize)
+        parse = handler.request_deserializer
+        if behavior := handler.unary_stream:
+            stream = partial(_parsing, behavior, parse)
+            return grpc.unary_stream_rpc_method_handler(stream, response_serializer=serialize)
+        unary = partial(_parsing, handler.unary_unary, parse)
+        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=serialize)
+
+
+def _parsing(behavior: Any, parse: Any, request: bytes, context: grpc.ServicerContext) -> Any:
+    try:
+        message = parse(request)
+    except DecodeError:
+        told = f"a message of {len(request)} bytes"
+        raise InvalidField("request", told, "the method's message, its texts in UTF-8") from None
+    return behavior(message, context)

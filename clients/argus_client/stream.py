@@ -6,7 +6,9 @@ import google_crc32c
 import pyarrow as pa
 from google.protobuf.text_format import MessageToString
 
+from argus_client.arrow_stream import read_arrow_stream
 from argus_client.errors import BrokenExport
+from argus_client.formats.metadata import export_metadata
 from argus_client.schema import ARROW_TYPES
 from argus_grpc.v1.aggregate_pb2 import AggregateBatch
 from argus_grpc.v1.export_pb2 import (
@@ -131,6 +133,12 @@ class StreamVerifier:
             )
         if header.HasField("aggregation") is not self._grouped:
             raise BrokenExport(f"the stream is not one of {self._rows}")
+        if not header.columns:
+            raise BrokenExport("the header names no columns")
+        try:
+            export_metadata(header)
+        except ValueError as error:
+            raise BrokenExport(f"the header has what there cannot be: {error}") from error
         if self.header is None:
             self.schema = pa.schema([(column.name, _arrow_type(column)) for column in header.columns])
             self.header = header
@@ -184,12 +192,9 @@ class StreamVerifier:
 
     def _decode(self, payload: bytes) -> pa.RecordBatch:
         try:
-            with pa.ipc.open_stream(payload) as reader:
-                batches = list(reader)
-        except (pa.ArrowException, OSError) as error:
-            raise BrokenExport(
-                f"the batch at {self._row} {self.next_row:,} is not an Arrow stream: {error}"
-            ) from error
+            batches = read_arrow_stream(payload)
+        except ValueError as error:
+            raise BrokenExport(f"the batch at {self._row} {self.next_row:,} {error}") from error
         if len(batches) != 1:
             raise BrokenExport(
                 f"the batch at {self._row} {self.next_row:,} has {len(batches)} record batches, not 1"
@@ -225,7 +230,8 @@ class StreamVerifier:
         if is_truncated is not (summary.rows_remaining > 0) or (
             not is_truncated and summary.completeness != ExportSummary.COMPLETENESS_COMPLETE
         ):
-            name = ExportSummary.Completeness.Name(summary.completeness)
+            known = summary.completeness in ExportSummary.Completeness.values()
+            name = ExportSummary.Completeness.Name(summary.completeness) if known else summary.completeness
             raise BrokenExport(
                 f"the summary says {name} with {summary.rows_remaining:,} {self._rows} remaining"
             )

@@ -21,6 +21,20 @@ SOURCES = ["orders@h:1", "it's; DROP TABLE events --", "ü"]
 PREFIXES = ["", "o", "orders@h:1", "it's; ", "ü", "Ü", "\U0010ffff"]
 TYPES = EventType.values()[1:6]
 SECONDS = range(100)
+GLOBS = [
+    "*",
+    "worker-?",
+    "[wW]orker-2",
+    "[!w]*",
+    "*'*",
+    "",
+    "100%",
+    "worker*",
+    "**-2",
+    "*_*",
+    "w*r*2",
+    "it's",
+]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +116,7 @@ def thread_name_matches(draw: st.DrawFn) -> tuple[ThreadNameMatch, str]:
     if kind == "contains":
         return ThreadNameMatch(contains=text), f"contains(thread_name, {_quoted(text)})"
     if kind == "glob":
-        glob = draw(st.sampled_from(["*", "worker-?", "[wW]orker-2", "[!w]*", "*'*", "", "100%"]))
+        glob = draw(st.sampled_from(GLOBS))
         return ThreadNameMatch(glob=glob), f"thread_name GLOB {_quoted(glob)}"
     regex = draw(st.sampled_from(["^w", "2$", "r.*[12]", "(?i)WORKER", "^$", "'"]))
     return ThreadNameMatch(regex=regex), f"regexp_matches(thread_name, {_quoted(regex)})"
@@ -129,3 +143,22 @@ def test_rows_count_and_extent_equal_plain_sql(
         timestamps = [timestamp for _, timestamp in expected]
         assert plan.first_timestamp.ToNanoseconds() == min(timestamps)
         assert plan.last_timestamp.ToNanoseconds() == max(timestamps)
+
+
+@pytest.mark.parametrize(
+    "match", [{"glob": "*a" * 220 + "*b"}, {"regex": f"^{'.*a' * 220}.*b$"}, {"regex": "(a*)*" * 150 + "b"}]
+)
+def test_patterns_take_linear_time(server: RunningServer, match: dict[str, str]) -> None:
+    # DuckDB 1.5 made a LIKE of the first, and took exponential time.
+    server.ingest([Event(timestamp=1, event_type=TYPES[0], source="s", thread_name="a" * 100_000)])
+    request = PlanExportRequest(query=EventQuery(thread_name=ThreadNameMatch(**match)))
+    assert server.exports.PlanExport(request, timeout=30).total_events == 0
+
+
+def test_an_expression_that_begins_with_nothing(server: RunningServer) -> None:
+    # DuckDB's rewriting would take it for the empty text.
+    server.ingest(
+        [Event(timestamp=1, event_type=TYPES[0], source="s", thread_name=n) for n in ("a worker", "x")]
+    )
+    match = ThreadNameMatch(regex="(?:)worker")
+    assert server.exports.PlanExport(PlanExportRequest(query=EventQuery(thread_name=match))).total_events == 1

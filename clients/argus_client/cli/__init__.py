@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from argus_client.cli.query_options import FLAGS
+from argus_client.cli.terminal import echo
 from argus_client.errors import ArgusClientError, EventsMissed, InvalidRequest, NotAllowed
 from argus_client.query import tell_violations
 
@@ -81,9 +82,9 @@ class _Commands(click.Group):
 def _fail(ctx: click.Context, code: int, message: str, error: BaseException) -> NoReturn:
     if os.environ.get("ARGUS_DEBUG"):
         traceback.print_exc()
-    click.echo(f"Error: {message}", err=True)
+    echo(f"Error: {message}", err=True)
     for note in getattr(error, "__notes__", ()):
-        click.echo(note, err=True)
+        echo(note, err=True)
     try:
         sys.stdout.flush()
     except OSError:

@@ -11,6 +11,7 @@ import click
 
 from argus_client.cli.options import GroupedCommand, Parsed, option
 from argus_client.cli.server_options import Server, server_options
+from argus_client.cli.terminal import echo, visible
 from argus_client.collect.argus_socket import ArgusSocket, check_url, host_and_port
 from argus_client.collect.collector import Collector, Receiver
 from argus_client.collect.counts import Counts, report, status_line
@@ -159,7 +160,7 @@ def collect_command(
         finally:
             status.clear()
             for line in report(counts, spool):
-                click.echo(line, err=True)
+                echo(line, err=True)
 
 
 def default_spool(place: str) -> Path:
@@ -193,17 +194,17 @@ class _Status:
     def say(self, sentence: str) -> None:
         line, self._shown = self._shown, ""
         erase = "\r\x1b[K" if line and self._is_terminal else ""
-        click.echo(f"{erase}{time.strftime('%H:%M:%S')} {sentence}", err=True)
+        click.echo(f"{erase}{time.strftime('%H:%M:%S')} {visible(sentence)}", err=True)
 
     def show(self, line: str) -> None:
         if line == self._shown:
             return
         if self._is_terminal:
-            click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+            click.echo(f"\r\x1b[K{visible(line)}", err=True, nl=False)
         elif time.monotonic() - self._shown_s < _STATUS_INTERVAL_S:
             return
         else:
-            click.echo(line, err=True)
+            echo(line, err=True)
         self._shown = line
         self._shown_s = time.monotonic()
 

@@ -7,6 +7,7 @@ import click
 from argus_client.cli.options import GroupedCommand, option
 from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.cli.server_options import Server, server_options
+from argus_client.cli.terminal import echo
 from argus_client.formats.metadata import column_metadata, column_type_name
 
 _EPILOG = """\b
@@ -28,7 +29,7 @@ def columns_command(server: Server, retry_for_s: float, as_json: bool) -> None:
     with server.client(retry_for_s) as client:
         columns = client.columns(on_retry=tell_retry)
     if as_json:
-        click.echo(json.dumps([column_metadata(column) for column in columns], indent=2, ensure_ascii=False))
+        echo(json.dumps([column_metadata(column) for column in columns], indent=2, ensure_ascii=False))
         return
     rows = [("", "COLUMN", "TYPE", "UNIT", "MEANING")]
     rows += [
@@ -37,4 +38,4 @@ def columns_command(server: Server, retry_for_s: float, as_json: bool) -> None:
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())

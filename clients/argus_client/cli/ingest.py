@@ -14,6 +14,7 @@ from argus_client.cli.options import GroupedCommand, option
 from argus_client.cli.progress import ingest_progress
 from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.cli.server_options import Server, server_options
+from argus_client.cli.terminal import echo
 from argus_client.errors import SourceError
 from argus_client.ingest import Send
 from argus_client.sources import STDIN, EventSource, UnknownKind, check_source, files_in, open_source
@@ -114,9 +115,9 @@ def open_all(
         except SourceError as error:
             failures.append(error)
     for path in skipped[:_SKIPPED_FILES_SHOWN]:
-        click.echo(f"{path}: left out, neither a recording nor an export", err=True)
+        echo(f"{path}: left out, neither a recording nor an export", err=True)
     if len(skipped) > _SKIPPED_FILES_SHOWN:
-        click.echo(f"and {len(skipped) - _SKIPPED_FILES_SHOWN:,} more files left out", err=True)
+        echo(f"and {len(skipped) - _SKIPPED_FILES_SHOWN:,} more files left out", err=True)
     _raise_all(failures)
     if not opened:
         raise SourceError(f"no recording and no export in {', '.join(map(str, paths))}")

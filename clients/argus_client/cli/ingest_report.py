@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-import click
-
+from argus_client.cli.terminal import echo
 from argus_client.cli.words import tell_rows
 from argus_client.ingest import IngestResult, Send
 from argus_client.query import EVENT_TYPE_CODES
@@ -44,7 +43,7 @@ class Report:
     def tell_all(self) -> None:
         """Says, on standard error, what was stored of all files, by event type, and what was left out."""
         for line in self._lines():
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     def _lines(self) -> Iterator[str]:
         if self.files > 1:
@@ -93,7 +92,7 @@ def ingest_and_tell(
     finally:
         # On an error too: what was stored before it stays stored.
         if is_through or stored.acknowledged:
-            click.echo(report.add(source, stored), err=True)
+            echo(report.add(source, stored), err=True)
 
 
 def _stored(events: int, before: int) -> str:

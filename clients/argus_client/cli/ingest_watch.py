@@ -3,10 +3,9 @@
 import time
 from functools import partial
 
-import click
-
 from argus_client.cli.ingest_report import Report, ingest_and_tell
 from argus_client.cli.retries import tell_retry
+from argus_client.cli.terminal import echo
 from argus_client.client import ExportClient
 from argus_client.errors import ArgusClientError, SourceError
 from argus_client.sources import UnknownKind, open_source
@@ -22,7 +21,7 @@ def watch(folder: WatchedFolder, client: ExportClient, source: str | None, jfr: 
     two files, and is raised on within one. A file that cannot be read is told of, and left until it
     changes."""
     watcher = _Watcher(folder, client, source, jfr)
-    click.echo(f"Watching {folder.folder}; Ctrl-C ends it", err=True)
+    echo(f"Watching {folder.folder}; Ctrl-C ends it", err=True)
     try:
         while True:
             for file in folder.look():
@@ -59,17 +58,17 @@ class _Watcher:
             self.current = file
             ingest_and_tell(events, self._send, self.report, after_all=partial(self._keep, file))
         except UnknownKind:
-            click.echo(f"{file.path}: left out, neither a recording nor an export", err=True)
+            echo(f"{file.path}: left out, neither a recording nor an export", err=True)
             self._folder.refuse(file)
         except Incomplete as error:
             # One that grows by fits and starts is told of once.
             if file.key not in self._told_incomplete:
-                click.echo(f"{error}; waiting for the rest", err=True)
+                echo(f"{error}; waiting for the rest", err=True)
             self._told_incomplete.add(file.key)
             self._folder.refuse(file)
         except SourceError as error:
             if file.path.exists():
-                click.echo(f"{error}; it is tried again when it changes", err=True)
+                echo(f"{error}; it is tried again when it changes", err=True)
             self._folder.refuse(file)
         self.current = None
 

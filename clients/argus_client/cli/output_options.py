@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import click
 
 from argus_client.cli.options import option
 from argus_client.cli.progress import export_progress
+from argus_client.cli.terminal import TerminalOutput, echo
 from argus_client.cli.words import tell_bytes, tell_rows
 from argus_client.compression import Compression
 from argus_client.export import Export
@@ -128,7 +129,7 @@ class Output:
         with export_progress(str(self.path or _STDOUT), hidden=is_hidden, row_name=export.row_name) as show:
             return write_export(
                 export,
-                self.path or sys.stdout.buffer,
+                self.path or _stdout(),
                 format=self.form.format,
                 options=self.form.options,
                 compression=self.form.compression,
@@ -175,6 +176,10 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError(
                 f"{form.format} is nothing for a terminal; name a file (--output FILE), or pipe it"
             )
+        if to_stdout and form.compression != "none" and sys.stdout.isatty():
+            raise click.UsageError(
+                "--compress is nothing for a terminal; name a file (--output FILE), or pipe it"
+            )
         if resume and to_stdout:
             raise click.UsageError("--resume needs a file to go on with: --output FILE")
         path = None if to_stdout else output
@@ -185,9 +190,15 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_output
 
 
+def _stdout() -> BinaryIO:
+    if sys.stdout.isatty():
+        return cast(BinaryIO, TerminalOutput(sys.stdout.buffer))
+    return sys.stdout.buffer
+
+
 def tell(text: str) -> None:
     """On standard error, where all that is not data goes."""
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def _form(format: str, compression: Compression, options: dict[str, Any]) -> FileForm:

@@ -8,6 +8,7 @@ from argus_client.cli.options import GroupedCommand, option
 from argus_client.cli.query_options import columns_option, query_options
 from argus_client.cli.retries import retry_for_option, tell_retry
 from argus_client.cli.server_options import Server, server_options
+from argus_client.cli.terminal import echo
 from argus_client.cli.words import tell_bytes
 from argus_client.formats.metadata import plan_metadata
 from argus_client.query import EventQuery
@@ -35,7 +36,7 @@ def plan_command(
     with server.client(retry_for_s) as client:
         plan = client.plan(query, columns=columns, on_retry=tell_retry)
     if as_json:
-        click.echo(json.dumps(plan_metadata(plan), indent=2, ensure_ascii=False))
+        echo(json.dumps(plan_metadata(plan), indent=2, ensure_ascii=False))
         return
     rows = {"Events": f"{plan.total_events:,}"}
     if plan.total_events:
@@ -50,4 +51,4 @@ def plan_command(
         rows["Removed"] = f"{plan.removed_events:,} (the first that the server had, which it no longer has)"
     rows["Watermark"] = f"{plan.watermark} (pass it to --after to get what comes later)"
     for name, value in rows.items():
-        click.echo(f"{name:<10} {value}")
+        echo(f"{name:<10} {value}")

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from argus_client.cli.terminal import visible
 from argus_client.sources import STDIN, EventSource
 
 
@@ -84,7 +85,7 @@ def ingest_bar(console: Console, files: int) -> Iterator[Callable[[int, EventSou
 
         def show(number: int, source: EventSource, events: int) -> None:
             nonlocal shown
-            name = source.path.name if source.path != STDIN else source.name
+            name = visible(source.path.name if source.path != STDIN else source.name)
             told = f"{name} ({number:,} of {files:,})" if files > 1 else name
             if number != shown:
                 progress.reset(task, description=told, events=0)

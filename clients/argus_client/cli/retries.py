@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import click
-
 from argus_client.cli.options import Parsed, option
+from argus_client.cli.terminal import echo
 from argus_client.errors import ArgusClientError
 from argus_client.times import parse_duration_ns
 
@@ -18,7 +17,7 @@ def _parse_seconds(text: str) -> float:
 def tell_retry(_attempt: int, wait_s: float, error: ArgusClientError) -> None:
     """Says why it is tried again, and when."""
     # A progress bar that is there takes this in, since it stands in for stderr meanwhile.
-    click.echo(f"{error}; trying again {f'in {wait_s:.1f} s' if wait_s else 'at once'}", err=True)
+    echo(f"{error}; trying again {f'in {wait_s:.1f} s' if wait_s else 'at once'}", err=True)
 
 
 def retry_for_option(during: str | None = None, besides: str = "") -> Callable[[Any], Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from argus_client.cli.options import GroupedCommand, option
+from argus_client.cli.terminal import echo
 from argus_client.cli.words import tell_bytes, tell_rows
 from argus_client.verification import Verification, verify_file
 
@@ -40,18 +41,18 @@ def verify_command(context: click.Context, /, file: Path, manifest: Path | None,
     """
     found = verify_file(file, manifest)
     if as_json:
-        click.echo(json.dumps(_to_json(file, found), indent=2, ensure_ascii=False))
+        echo(json.dumps(_to_json(file, found), indent=2, ensure_ascii=False))
     elif found.manifest is not None and found.is_whole:
         manifest_of = found.manifest
         row_name = "group" if "groupBy" in manifest_of.members else "event"
         said = f"{tell_rows(manifest_of['rows'], row_name)}, {tell_bytes(manifest_of['bytes'])}"
         if manifest_of["rowsRemaining"]:
             said += f", cut by --limit: {manifest_of['rowsRemaining']:,} more matched"
-        click.echo(f"{file} is whole: {said}, exported at {manifest_of['exportedAt']}")
+        echo(f"{file} is whole: {said}, exported at {manifest_of['exportedAt']}")
     else:
         for problem in found.problems:
-            click.echo(f"{file}: {problem}", err=True)
-        click.echo(f"Error: {file} is not whole", err=True)
+            echo(f"{file}: {problem}", err=True)
+        echo(f"Error: {file} is not whole", err=True)
     if not found.is_whole:
         context.exit(EXIT_WRONG)
 

@@ -49,7 +49,7 @@ def mask_of(array: pa.BooleanArray) -> Mask:
 def stored_numbers(array: pa.Array) -> npt.NDArray[Any]:
     """The values of an array of numbers as they are stored, for NULL too."""
     dtype = array.type.to_pandas_dtype()
-    return np.frombuffer(array.buffers()[1], dtype)[array.offset :][: len(array)]
+    return np.frombuffer(array.buffers()[1], dtype, count=array.offset + len(array))[array.offset :]
 
 
 def empty(count: int, dtype: np.dtype[Any]) -> tuple[pa.Buffer, npt.NDArray[Any]]:
@@ -74,6 +74,6 @@ def text_buffer(array: pa.StringArray) -> pa.Buffer:
     if data is None or not len(array):
         return pa.py_buffer(b"")
     # From Arrow's format: int32 offsets, one more than there are values.
-    places = memoryview(offsets).cast("i")
-    start, stop = places[array.offset], places[array.offset + len(array)]
+    places = np.frombuffer(offsets, np.int32, count=array.offset + len(array) + 1)
+    start, stop = int(places[array.offset]), int(places[-1])
     return data.slice(start, stop - start)

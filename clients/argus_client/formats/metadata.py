@@ -21,7 +21,7 @@ def compact_json(value: object) -> str:
 
 def query_metadata(query: EventQuery) -> dict[str, Any]:
     """The query as JSON has it: from, to and type always (null: not given), the rest where set."""
-    types = [EventType.Name(code).removeprefix("EVENT_TYPE_") for code in query.event_types]
+    types = [_name(EventType, code, "EVENT_TYPE_") for code in query.event_types]
     described: dict[str, Any] = {
         "from": query.start_time.ToJsonString() if query.HasField("start_time") else None,
         "to": query.end_time.ToJsonString() if query.HasField("end_time") else None,
@@ -59,7 +59,7 @@ def export_metadata(header: ExportHeader) -> dict[str, Any]:
     described["exportId"] = header.export_id
     described["watermark"] = header.watermark
     if not header.HasField("aggregation"):
-        described["order"] = Order.Name(header.order).removeprefix("ORDER_").lower()
+        described["order"] = _name(Order, header.order, "ORDER_").lower()
     described["columns"] = [column.name for column in header.columns]
     if header.redacted_columns:
         described["redactedColumns"] = list(header.redacted_columns)
@@ -107,6 +107,11 @@ def metadata_lines(header: ExportHeader) -> Iterable[str]:
     return (f"{key}: {value}" for key, value in metadata_fields(header))
 
 
+def _name(enum: Any, code: int, prefix: str) -> str:
+    """A value's name; its number, where only a newer server knows it."""
+    return str(enum.Name(code)).removeprefix(prefix) if code in enum.values() else str(code)
+
+
 def _escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
 
@@ -136,11 +141,11 @@ def column_metadata(column: Column) -> dict[str, Any]:
         "type": column_type_name(column),
         "unit": column.unit or None,
         "description": column.description,
-        "carriedBy": [EventType.Name(code).removeprefix("EVENT_TYPE_") for code in column.carried_by],
+        "carriedBy": [_name(EventType, code, "EVENT_TYPE_") for code in column.carried_by],
         "isDefault": column.is_default,
     }
 
 
 def column_type_name(column: Column) -> str:
     """The name of its type: string, int64, timestamp_ns."""
-    return ColumnType.Name(column.type).removeprefix("COLUMN_TYPE_").lower()
+    return _name(ColumnType, column.type, "COLUMN_TYPE_").lower()

@@ -127,11 +127,12 @@ class JfrSource(EventSource):
         # Where one of the two is not recorded at all, nothing has anything to wait for.
         lifetimes = Lifetimes() if self._expected[START] and self._expected[END] else None
         for told in self._jfr.events(self._recording, names, stack_depth):
-            name = told["type"]
-            self._read_counts[name] += 1
+            name = "unknown"
             try:
+                name = told["type"]
+                self._read_counts[name] += 1
                 event = JFR_TYPES[name].to_event(told["values"], source)
-            except (KeyError, ValueError) as error:
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
                 raise SourceError(
                     f"{self.name} has an event of type {name} that does not fit: {error}"
                 ) from error

@@ -100,11 +100,11 @@ class JfrProgram:
                 raise SourceError(f"the jfr program {self.path!r} cannot be run: {error.strerror}") from error
             output = process.stdout
             assert output is not None
-            incomplete: ijson.JSONError | None = None
+            incomplete: ijson.JSONError | UnicodeDecodeError | None = None
             try:
                 try:
                     yield output
-                except ijson.JSONError as error:
+                except (ijson.JSONError, UnicodeDecodeError) as error:
                     incomplete = error
                 output.close()
                 status = process.wait()

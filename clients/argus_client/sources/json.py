@@ -54,7 +54,7 @@ class JsonSource(EventSource):
                     if not isinstance(item, _Object):
                         self._objects.refuse(place, f"is not a JSON object but {shown(item)}")
                     yield self._objects.to_event(item.members, place)
-            except ijson.JSONError as error:
+            except (ijson.JSONError, UnicodeDecodeError) as error:
                 # The rest of the message shows a piece of the document.
                 why = str(error).partition("\n")[0]
                 raise SourceError(

@@ -143,7 +143,10 @@ class ObjectReader:
 
 def shown(value: Any) -> str:
     """A value as JSON, which shows a lone surrogate as its escape, cut to a size for messages."""
-    text = json.dumps(value, default=vars)
+    try:
+        text = json.dumps(value, default=vars)
+    except RecursionError:
+        return "[… in itself too deeply to be shown …]"
     if len(text) > _MAX_SHOWN_CHARACTERS:
         text = f"{text[:_MAX_SHOWN_CHARACTERS]}… ({len(text):,} characters)"
     return text
