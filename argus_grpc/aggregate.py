@@ -61,7 +61,7 @@ class Aggregate(Resumable[GroupsPosition]):
         """
         super().__init__(GroupsPosition, request.granted, request.digest, store, tokens, resume_token)
         self._request = request
-        self._grouped = store.group(grouped(self._granted, self.watermark, request.grouping))
+        self._grouped = store.group(lambda: grouped(self._granted, self.watermark, request.grouping))
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +113,7 @@ class Aggregate(Resumable[GroupsPosition]):
         """Why events that were grouped are not there."""
         at_first = self._granted.at(start.exported_at_ns)
         if at_first is not self._granted:
-            compiled = self._store.compile(matching(at_first))
+            compiled = self._store.compile(lambda: matching(at_first))
             with self._store.select(compiled, self.watermark, Order.ORDER_ARRIVAL) as selection:
                 if selection.extent().row_count >= start.matching_events:
                     return OutOfReach()

@@ -24,7 +24,7 @@ class Call:
     began_s: by time.monotonic().
     principal, role: who calls, once that is known, and what they may do.
     policy_version: of the policy that the role is from.
-    queued_s: how long an export waited for its turn.
+    queued_s: how long an export, or a plan, waited for its turn.
     """
 
     request_id: str

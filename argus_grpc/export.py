@@ -85,7 +85,7 @@ class Export(Resumable[ExportPosition]):
         self._matching: CompiledQuery = (
             follows._matching
             if follows and follows._granted is self._granted
-            else store.compile(matching(self._granted))
+            else store.compile(lambda: matching(self._granted))
         )
         self._selection = store.select(self._matching, self.watermark, self._order)
 
@@ -174,7 +174,7 @@ class Export(Resumable[ExportPosition]):
         """Why events that were counted are not there."""
         at_first = self._granted.at(start.exported_at_ns)
         if at_first is not self._granted:
-            compiled = self._store.compile(matching(at_first))
+            compiled = self._store.compile(lambda: matching(at_first))
             with self._store.select(compiled, self.watermark, self._order) as selection:
                 rows_left = selection.count(start.next_position, start.end_position)
             if start.rows_sent + rows_left >= start.matching_rows:

@@ -72,7 +72,9 @@ class Metrics:
         self._first_batch_s = self._seconds(
             "argus_export_first_batch", "From a call's beginning to its first batch.", "method"
         )
-        self._queue_s = self._seconds("argus_export_queue_wait", "How long exports waited for their turn.")
+        self._queue_s = self._seconds(
+            "argus_export_queue_wait", "How long exports and plans waited for their turn."
+        )
         self._ingested = self._counter("argus_ingest_events", "Events stored.")
         self._batches = self._counter("argus_ingest_batches", "Batches stored, or known to be.", "result")
         self._ingested_bytes = self._counter("argus_ingest_bytes", "Bytes of their requests.")

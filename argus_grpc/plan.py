@@ -29,7 +29,7 @@ class Plan:
 
 def plan_export(store: DuckDbStore, granted: GrantedQuery, columns: Sequence[Column]) -> Plan:
     watermark = store.watermark
-    with store.select(store.compile(matching(granted)), watermark, Order.ORDER_TIME) as selection:
+    with store.select(store.compile(lambda: matching(granted)), watermark, Order.ORDER_TIME) as selection:
         extent = selection.extent()
         sample = selection.sample([column.name for column in columns], _SAMPLE_ROWS)
     csv_bytes = json_bytes = 0

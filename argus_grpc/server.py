@@ -15,7 +15,7 @@ from argus_grpc.errors import CannotListen
 from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.calls import Calls
 from argus_grpc.interceptors.domain_errors import DomainErrors
-from argus_grpc.interceptors.export_queue import ExportQueue
+from argus_grpc.interceptors.export_queue import MAX_PLANS, ExportQueue, PlanQueue
 from argus_grpc.interceptors.identity import Identity
 from argus_grpc.interceptors.later_answers import LaterAnswers
 from argus_grpc.interceptors.request_rate import RequestRate
@@ -34,8 +34,8 @@ _SERVICES = (
     ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
 )
 
-# Threads beyond those that exports, running and waiting, and ingests can take, for the other calls: health,
-# plans, refusals.
+# Threads beyond those that exports and plans, running and waiting, and ingests can take, for calls that wait
+# for nothing: columns, health, refusals.
 _THREADS_FOR_OTHER_CALLS = 16
 
 _MAX_PENDING_S = 600
@@ -73,7 +73,9 @@ class Server:
         self._identity = Identity(self._entrance.authenticator)
         accounts = Accounts(time.monotonic)
         self._queue = ExportQueue(config.max_exports, config.max_queued, config.queue_timeout_s, accounts)
-        threads = config.max_exports + config.max_queued + config.max_ingests + _THREADS_FOR_OTHER_CALLS
+        self._plans = PlanQueue(config.max_queued, config.queue_timeout_s)
+        can_wait = config.max_exports + MAX_PLANS + 2 * config.max_queued + config.max_ingests
+        threads = can_wait + _THREADS_FOR_OTHER_CALLS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self._stalls = StallGuard(config.stall_timeout_s)
         self._grpc = grpc.server(
@@ -92,6 +94,7 @@ class Server:
                 *self._observers.of_known_callers,
                 RequestRate(accounts),
                 self._queue,
+                self._plans,
                 *self._observers.of_running_exports,
                 self._stalls,
                 UnreadRequests(),
@@ -153,6 +156,7 @@ class Server:
         self._health.enter_graceful_shutdown()
         has_stopped = self._grpc.stop(self._config.shutdown_grace_s)
         self._queue.close()
+        self._plans.close()
         self._store.stop_waiting()
         has_stopped.wait()
         self._threads.shutdown()

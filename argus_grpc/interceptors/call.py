@@ -18,7 +18,10 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 # As gRPC names them.
 _EXPORT_SERVICE = export_pb2.DESCRIPTOR.services_by_name["ExportService"].full_name
+OUR_METHODS = f"/{export_pb2.DESCRIPTOR.package}."
+"""What the names of all of them begin with; those of gRPC's own services do not."""
 EXPORT_METHODS = (f"/{_EXPORT_SERVICE}/StreamEvents", f"/{_EXPORT_SERVICE}/StreamAggregates")
+PLAN_METHOD = f"/{_EXPORT_SERVICE}/PlanExport"
 INGEST_METHOD = f"/{ingest_pb2.DESCRIPTOR.services_by_name['IngestService'].full_name}/IngestEvents"
 
 RPC_NAMES = {

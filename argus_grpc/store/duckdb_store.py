@@ -15,8 +15,9 @@ import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
+from argus_grpc.calls import current_principal
 from argus_grpc.errors import StoreUnavailable
-from argus_grpc.fair import FairThreads
+from argus_grpc.fair import FairSlots, FairThreads
 from argus_grpc.store.appender import DEFAULT_TIMING, Appender, CommitTiming
 from argus_grpc.store.batch_ids import MAX_SEGMENTS, BatchId, BatchIds
 from argus_grpc.store.brought import Appended, Brought
@@ -81,6 +82,7 @@ class DuckDbStore:
         self._readers = FairThreads(READER_THREADS, "reader")
         # A grouping may take minutes; exports do not wait for it.
         self._groupers = FairThreads(GROUPER_THREADS, "grouper")
+        self._compiling = FairSlots(1)
         removed_through, last = self._database.read(_last_sequences)
         self._removals = Removals(removed_through)
         self._watermark = max(removed_through, last)
@@ -193,20 +195,26 @@ class DuckDbStore:
             self._newest.committed(events)
         self.wake_waiting()
 
-    def compile(self, matching: ir.Table) -> CompiledQuery:
-        """An expression over the events table, for select(), whose costly part this is."""
-        sql = str(ibis.to_sql(matching, dialect="duckdb"))
+    def compile(self, matching: Callable[[], ir.Table]) -> CompiledQuery:
+        """The expression over the events table that a function makes, for select(), whose costly part this
+        is."""
+        sql = self._to_sql(matching)
         return sqlglot.parse_one(sql, read="duckdb", into=exp.Select).subquery("matching")
 
     def select(self, matching: CompiledQuery, watermark: int, order: "Order.ValueType") -> Selection:
         """Opens the events of a compiled expression, those up to the watermark, for reading."""
         return Selection(self._database, self._removals, self._readers, matching, watermark, order)
 
-    def group(self, groups: ir.Table) -> Grouped:
-        """Opens an expression over the events table that groups them, for reading. Its last column counts a
-        group's events."""
-        sql = str(ibis.to_sql(groups, dialect="duckdb"))
-        return Grouped(self._database, self._groupers, sql, self._folder, self._disk)
+    def group(self, groups: Callable[[], ir.Table]) -> Grouped:
+        """Opens the expression over the events table that a function makes, which groups them, for reading.
+        Its last column counts a group's events."""
+        return Grouped(self._database, self._groupers, self._to_sql(groups), self._folder, self._disk)
+
+    def _to_sql(self, make: Callable[[], ir.Table]) -> str:
+        # In turns of the callers: it is the interpreter's work, some 10 ms of it, which fifty threads of one
+        # would have another wait for.
+        with self._compiling.turn(current_principal()):
+            return str(ibis.to_sql(make(), dialect="duckdb"))
 
     def random_bytes(self, name: str) -> bytes:
         """32 random bytes kept with the database under a name; made when first asked for."""

@@ -90,9 +90,7 @@ class Selection:
         return min(self._counted_through, self._watermark)
 
     def extent(self) -> Extent:
-        select = exp.select("count(*)", "min(timestamp)", "max(timestamp)", _REMOVED_THROUGH)
-        select = select.where(self._up_to_watermark)
-        return self._to_extent(*self._readers.submit(self._row, select.from_(self._matching)).result())
+        return self._readers.submit(self._extent).result()
 
     def bounds(self) -> Extent:
         """The extent, but with timestamps between which those of the events lie.
@@ -100,18 +98,7 @@ class Selection:
         Without conditions it comes from DuckDB's statistics, whatever the number of events; that
         of `extent` does only while nothing is ingested.
         """
-        all_ = exp.select("count(*) AS rows", "min(timestamp) AS first", "max(timestamp) AS last")
-        later = exp.select("count(*) AS rows").where(exp.column("sequence") > self._watermark)
-        select = (
-            exp.select("all_.rows - later.rows", "first", "last", _REMOVED_THROUGH)
-            .from_(all_.from_(self._matching).subquery("all_"))
-            .join(later.from_(self._matching).subquery("later"), join_type="cross")
-        )
-        return self._to_extent(*self._readers.submit(self._row, select).result())
-
-    def _to_extent(self, count: int, first: int, last: int, removed_through: int) -> Extent:
-        self._counted_through = removed_through
-        return Extent(count, (first, last) if count else None, self.removed_through)
+        return self._readers.submit(self._bounds).result()
 
     def count(self, start: int, end: int) -> int:
         """How many events lie between two positions, the end excluded."""
@@ -167,6 +154,24 @@ class Selection:
         return exp.column("sequence") <= self._watermark
 
     # What follows runs in a reader's thread.
+
+    def _extent(self) -> Extent:
+        select = exp.select("count(*)", "min(timestamp)", "max(timestamp)", _REMOVED_THROUGH)
+        return self._to_extent(select.where(self._up_to_watermark).from_(self._matching))
+
+    def _bounds(self) -> Extent:
+        all_ = exp.select("count(*) AS rows", "min(timestamp) AS first", "max(timestamp) AS last")
+        later = exp.select("count(*) AS rows").where(exp.column("sequence") > self._watermark)
+        select = (
+            exp.select("all_.rows - later.rows", "first", "last", _REMOVED_THROUGH)
+            .from_(all_.from_(self._matching).subquery("all_"))
+            .join(later.from_(self._matching).subquery("later"), join_type="cross")
+        )
+        return self._to_extent(select)
+
+    def _to_extent(self, select: exp.Select) -> Extent:
+        count, first, last, self._counted_through = self._row(select)
+        return Extent(count, (first, last) if count else None, self.removed_through)
 
     def _check_whole(self, start: int, end: int, rows: int) -> None:
         """Raises EventsRemoved unless all rows that were counted between two positions are there."""

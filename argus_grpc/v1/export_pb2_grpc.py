@@ -35,6 +35,11 @@ class ExportServiceStub:
     time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
     names something else, or has a condition, key or measure over a column whose values the caller does not
     see, is refused with PERMISSION_DENIED, and BadRequest names the field.
+
+    How much it may have, its role says as well. RESOURCE_EXHAUSTED carries QuotaFailure, whose subject is the
+    limit's name: requests_per_minute, concurrent_exports and rows_per_hour are the role's; max_exports,
+    max_plans and max_queued are shared by all callers, who have their turns round robin. RetryInfo says when
+    to come again; without it the same request will not do later either.
     """
 
     def __init__(self, channel):
@@ -75,6 +80,11 @@ class ExportServiceServicer:
     time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
     names something else, or has a condition, key or measure over a column whose values the caller does not
     see, is refused with PERMISSION_DENIED, and BadRequest names the field.
+
+    How much it may have, its role says as well. RESOURCE_EXHAUSTED carries QuotaFailure, whose subject is the
+    limit's name: requests_per_minute, concurrent_exports and rows_per_hour are the role's; max_exports,
+    max_plans and max_queued are shared by all callers, who have their turns round robin. RetryInfo says when
+    to come again; without it the same request will not do later either.
     """
 
     def ListColumns(self, request, context):
@@ -118,8 +128,10 @@ class ExportServiceServicer:
         have been removed since it began, or of a new one, events after the query's after_sequence
         (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or some that are left of it
         are by now further back in time than the caller may see (OUT_OF_REACH).
-        RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports); RetryInfo says when to
-        come again.
+        RESOURCE_EXHAUSTED: the role's limits; or as many exports run as the server allows, and it has waited
+        for its turn in vain (max_exports) or as many wait as may (max_queued). An export of more rows than its
+        role may have is refused before its header, if they are more than an hour's, without RetryInfo; only one
+        that is followed ends on the way, to be gone on with later.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
         UNAVAILABLE: the server is going down; resume.
         """
@@ -147,8 +159,8 @@ class ExportServiceServicer:
         (EVENTS_REMOVED; PreconditionFailure then names "query.after_sequence"); or matching events are by now
         further back in time than the caller may see (OUT_OF_REACH).
         OUT_OF_RANGE: a sum of integers is beyond 64 bits (SUM_OVERFLOW; BadRequest names the measure).
-        RESOURCE_EXHAUSTED: as many exports run as the server allows (max_exports, in which these calls
-        count); RetryInfo says when to come again. Or the groups need more memory or disk than the server
+        RESOURCE_EXHAUSTED: as for StreamEvents, whose limits hold for both together, groups counting as rows.
+        Or the groups need more memory or disk than the server
         has for them (TOO_LARGE, without RetryInfo; QuotaFailure says which): group by less, or narrow the query.
         CANCELLED and DEADLINE_EXCEEDED: as the caller asked; the query is stopped.
         UNAVAILABLE: the server is going down; resume.
@@ -198,6 +210,11 @@ class ExportService:
     time. A request that leaves these open is narrowed to them; the query as applied says to what. One that
     names something else, or has a condition, key or measure over a column whose values the caller does not
     see, is refused with PERMISSION_DENIED, and BadRequest names the field.
+
+    How much it may have, its role says as well. RESOURCE_EXHAUSTED carries QuotaFailure, whose subject is the
+    limit's name: requests_per_minute, concurrent_exports and rows_per_hour are the role's; max_exports,
+    max_plans and max_queued are shared by all callers, who have their turns round robin. RetryInfo says when
+    to come again; without it the same request will not do later either.
     """
 
     @staticmethod

@@ -49,7 +49,9 @@ class IngestServiceStub:
     PERMISSION_DENIED: an event's source or type, or the batch's source, is not the caller's to bring;
     BadRequest names the first.
     RESOURCE_EXHAUSTED: more is being ingested than the server takes at a time (ingest_memory,
-    max_ingests), or its disk is full (disk_space); RetryInfo says when to send it again.
+    max_ingests; where several callers send, each may have an even share), or there are more requests than
+    the role allows (requests_per_minute), or the server's disk is full (disk_space); RetryInfo says when to
+    send it again.
     UNAVAILABLE: the server is going down; send it again.
     After any of these nothing of the batch is stored.
     """
@@ -75,7 +77,9 @@ class IngestServiceAsyncStub(IngestServiceStub):
     PERMISSION_DENIED: an event's source or type, or the batch's source, is not the caller's to bring;
     BadRequest names the first.
     RESOURCE_EXHAUSTED: more is being ingested than the server takes at a time (ingest_memory,
-    max_ingests), or its disk is full (disk_space); RetryInfo says when to send it again.
+    max_ingests; where several callers send, each may have an even share), or there are more requests than
+    the role allows (requests_per_minute), or the server's disk is full (disk_space); RetryInfo says when to
+    send it again.
     UNAVAILABLE: the server is going down; send it again.
     After any of these nothing of the batch is stored.
     """
@@ -104,7 +108,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         PERMISSION_DENIED: an event's source or type, or the batch's source, is not the caller's to bring;
         BadRequest names the first.
         RESOURCE_EXHAUSTED: more is being ingested than the server takes at a time (ingest_memory,
-        max_ingests), or its disk is full (disk_space); RetryInfo says when to send it again.
+        max_ingests; where several callers send, each may have an even share), or there are more requests than
+        the role allows (requests_per_minute), or the server's disk is full (disk_space); RetryInfo says when to
+        send it again.
         UNAVAILABLE: the server is going down; send it again.
         After any of these nothing of the batch is stored.
         """

@@ -1,8 +1,8 @@
 """What a greedy client does to another's small export: `python -m tests.bench.greedy`.
 
 Prints how long small exports take, to the first batch and to the end, alone and beside a greedy caller with
-many exports of everything in a loop: one that reads as fast as it can, in processes that need the same
-cores, and one that reads slowly. In turns.
+many exports in a loop: of everything, read as fast as it can, in processes that need the same cores, or
+slowly; and of 100 events. In turns.
 """
 
 import statistics
@@ -26,7 +26,12 @@ from tests.bench.processes import BenchFailed, argus_server
 from tests.processes import ENVIRONMENT
 
 _GREEDY_PROCESSES = 5
-_MODES = {"alone": None, "beside greedy": "fast", "beside slow greedy": "slow 1"}
+_MODES = {
+    "alone": None,
+    "beside greedy": "fast",
+    "beside slow greedy": "slow 1",
+    "beside many small": "small",
+}
 
 
 class Greedy:

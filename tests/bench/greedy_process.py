@@ -1,8 +1,9 @@
-"""`python -m tests.bench.greedy_process ADDRESS EXPORTS TOKEN`: exports everything, again and again.
+"""`python -m tests.bench.greedy_process ADDRESS EXPORTS TOKEN`: makes exports, again and again.
 
 Each of its exports has a connection of its own, takes the messages as they come and looks at none. Lines on
-standard input say how: `fast`, or `slow MESSAGES_PER_S` for each export, answered with `running` once all
-have had a batch; `stop`, answered with the number of messages that came. It ends with the input.
+standard input say how: `fast` or `slow MESSAGES_PER_S` for exports of everything, `small` for such of 100
+events, answered with `running` once all have had a batch; `stop`, answered with the number of messages that
+came. It ends with the input.
 """
 
 import sys
@@ -14,7 +15,8 @@ import grpc
 from argus_grpc.v1.export_pb2 import DESCRIPTOR, Encoding, StreamEventsRequest
 
 _METHOD = f"/{DESCRIPTOR.services_by_name['ExportService'].full_name}/StreamEvents"
-_REQUEST = StreamEventsRequest(columns=["all"], encoding=Encoding.ENCODING_ARROW).SerializeToString()
+_ALL = StreamEventsRequest(columns=["all"], encoding=Encoding.ENCODING_ARROW)
+_SMALL = StreamEventsRequest(encoding=Encoding.ENCODING_ARROW, limit=100)
 _MESSAGES_BEFORE_RUNNING = 2
 _PAUSE_S = 0.1
 
@@ -25,7 +27,8 @@ class _Greedy:
         self._exports = exports
         self._metadata = (("authorization", f"Bearer {token}"),)
 
-    def start(self, interval_s: float) -> None:
+    def start(self, request: StreamEventsRequest, interval_s: float) -> None:
+        self._request = request.SerializeToString()
         self._interval_s = interval_s
         self._is_over = threading.Event()
         self._messages = [0] * self._exports
@@ -56,7 +59,7 @@ class _Greedy:
 
     def _take(self, channel: grpc.Channel, place: int) -> None:
         stream: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_METHOD)
-        call = stream(_REQUEST, metadata=self._metadata)
+        call = stream(self._request, metadata=self._metadata)
         for _ in call:
             self._messages[place] += 1
             if self._is_over.wait(self._interval_s) if self._interval_s else self._is_over.is_set():
@@ -72,7 +75,7 @@ def main() -> None:
         if word == "stop":
             answer = str(greedy.stop())
         else:
-            greedy.start(1 / float(per_s[0]) if word == "slow" else 0.0)
+            greedy.start(_SMALL if word == "small" else _ALL, 1 / float(per_s[0]) if per_s else 0.0)
             answer = "running"
         print(answer, flush=True)
 

@@ -161,7 +161,8 @@ def test_a_failed_checkpoint_loses_nothing_and_is_healed(
     """DuckDB gives a database up whose checkpoint failed: the store opens it again, readers included."""
     monkeypatch.setattr(duckdb_store, "checkpoint_bytes", lambda _: MIB)
     store = DuckDbStore(tmp_path / "events.duckdb", 512 * MIB)
-    selection = store.select(store.compile(matching(unrestricted(EventQuery()))), 10**9, Order.ORDER_TIME)
+    compiled = store.compile(lambda: matching(unrestricted(EventQuery())))
+    selection = store.select(compiled, 10**9, Order.ORDER_TIME)
     stored, first = 0, store._database._connection
     limit = psutil.Process().rlimit(psutil.RLIMIT_FSIZE)
     psutil.Process().rlimit(psutil.RLIMIT_FSIZE, (2 * MIB, limit[1]))

@@ -17,10 +17,16 @@ from argus_client import ExportClient
 from argus_client.errors import ArgusClientError
 from argus_grpc.access import Principal
 from argus_grpc.calls import Call, begin
+from argus_grpc.interceptors.export_queue import MAX_PLANS
 from argus_grpc.store.duckdb_store import READER_THREADS
 from argus_grpc.v1.aggregate_pb2 import GroupBy
 from argus_grpc.v1.event_pb2 import Event, Events, EventType
-from argus_grpc.v1.export_pb2 import ListColumnsRequest, StreamAggregatesRequest, StreamEventsRequest
+from argus_grpc.v1.export_pb2 import (
+    ListColumnsRequest,
+    PlanExportRequest,
+    StreamAggregatesRequest,
+    StreamEventsRequest,
+)
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from tests.conftest import RunningServer, start_server
 from tests.identities import bearer, make_token
@@ -301,6 +307,35 @@ def test_a_server_that_stops_ends_those_that_wait_at_once(tmp_path: Path) -> Non
                 list(stream)
             assert outcome_of(ending.value) == "UNAVAILABLE STORE_UNAVAILABLE"
         stopping.join(PATIENCE_S)
+
+
+def test_plans_have_a_queue_of_their_own(one_slot: World) -> None:
+    """One caller's plans, which wait for reads, take neither the slots of exports nor all that plans have."""
+    one_slot.caller("small").ingest(10)
+    release = threading.Event()
+    readers = one_slot.server.server._store._readers
+
+    def read_much() -> None:
+        begin(Call("id", "/m", "peer", 0.0, Principal("greedy", "token", "admin")))
+        for _ in range(READER_THREADS):
+            readers.submit(release.wait, PATIENCE_S)
+
+    reading = threading.Thread(target=read_much)
+    reading.start()
+    reading.join()
+    stub, request = one_slot.server.exports, PlanExportRequest()
+    metadata = bearer(one_slot.caller("greedy").token)
+    plans = [stub.PlanExport.future(request, metadata=metadata) for _ in range(MAX_PLANS + 3)]
+    wait_until(lambda: one_slot.server.server._plans.waiting == 3)
+    limit, _ = refusal(lambda: stub.PlanExport(request, metadata=metadata))
+    assert limit == "max_queued"
+    assert one_slot.caller("small").export()[-1].summary.total_rows == 10
+    # It takes the place of the newest of the other's in the queue.
+    small = stub.PlanExport.future(request, metadata=bearer(one_slot.caller("small").token))
+    wait_until(lambda: any(plan.done() for plan in plans))
+    release.set()
+    assert small.result(PATIENCE_S).total_events == 10
+    assert sum(plan.exception(PATIENCE_S) is None for plan in plans) == MAX_PLANS + 2
 
 
 def test_reads_of_one_caller_do_not_stand_before_anothers(world: World) -> None:

@@ -4,14 +4,18 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
 from pathlib import Path
 
 import duckdb
 import grpc
 import pytest
 
+from argus_grpc.access import Principal
+from argus_grpc.calls import Call, begin
 from argus_grpc.errors import LimitReached
-from argus_grpc.ingest.admission import Admission
+from argus_grpc.ingest.admission import Admission, AdmittedCall
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 from tests.ingesting import NO_RETRIES, exhausted, numbered_batch
 from tests.processes import peak_bytes, server_process
@@ -50,6 +54,36 @@ def test_one_that_is_larger_than_all_has_its_turn_alone() -> None:
         small.received(1)
         with pytest.raises(LimitReached, match="ingest_memory"), admission.call() as large:
             large.received(1_000)
+
+
+def test_callers_share_evenly_where_there_are_several() -> None:
+    admission = Admission(max_calls=4, max_bytes=100)
+    with ExitStack() as held:
+
+        def enter(name: str) -> AdmittedCall:
+            begin(Call("id", "/m", "peer", 0.0, Principal(name, "token", "writer")))
+            return held.enter_context(admission.call())
+
+        def call_of(name: str) -> AdmittedCall:
+            return copy_context().run(enter, name)
+
+        calls = [call_of("greedy") for _ in range(4)]
+        with pytest.raises(LimitReached, match=r"max_ingests: the limit of 2 batches at once \(4, shared"):
+            call_of("small")
+        held.close()
+        # The one that was refused has its share when it comes again.
+        calls = [call_of("greedy") for _ in range(2)]
+        with pytest.raises(LimitReached, match="max_ingests"):
+            call_of("greedy")
+        calls.append(call_of("small"))
+        calls[0].received(30)
+        calls[2].received(40)
+        with pytest.raises(LimitReached, match="ingest_memory: the limit of 50 bytes"):
+            calls[1].received(30)
+        calls[1].received(20)
+        # A larger one than its share is let in, alone.
+        held.close()
+        call_of("small").received(90)
 
 
 class Flood:
