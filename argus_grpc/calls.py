@@ -1,12 +1,16 @@
 """What is known of a call while it runs, for whoever has to tell of it: log, audit, metrics, errors."""
 
+import hashlib
+import struct
 import threading
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from argus_grpc.access import ANONYMOUS, UNRESTRICTED, Principal, Role
 from argus_grpc.errors import ArgusError
+from argus_grpc.v1.aggregate_pb2 import Aggregation
 from argus_grpc.v1.query_pb2 import EventQuery
 
 
@@ -19,6 +23,7 @@ class Call:
     peer: from where, as gRPC names it.
     began_s: by time.monotonic().
     principal, role: who calls, once that is known, and what they may do.
+    policy_version: of the policy that the role is from.
     """
 
     request_id: str
@@ -27,6 +32,7 @@ class Call:
     began_s: float
     principal: Principal = ANONYMOUS
     role: Role = UNRESTRICTED
+    policy_version: str = "built-in"
     export: "ExportFacts | None" = None
     ingest: "IngestFacts | None" = None
     error: Exception | None = None
@@ -57,23 +63,49 @@ class Call:
 
 @dataclass
 class ExportFacts:
-    """How far an export is, or a grouping. query: as applied. payload_bytes: of its batches."""
+    """How far this stream of an export is, or of a grouping; or what a plan is about, without any rows.
+
+    query: as applied.
+    columns: in the order of the batches.
+    watermark: of the snapshot; it moves on where new events are followed.
+    first_row: how many rows came before this stream.
+    aggregation: what is grouped by and measured; None for events.
+    rows, payload_bytes: of the batches that have been handed to gRPC. The client may lack the last of them.
+    completeness: COMPLETE or TRUNCATED once the summary is made.
+    first_batch_s: by time.monotonic().
+    """
 
     export_id: str
     query: EventQuery
     columns: tuple[str, ...]
     redacted_columns: tuple[str, ...]
+    watermark: int = 0
+    first_row: int = 0
+    aggregation: Aggregation | None = None
     rows: int = 0
     payload_bytes: int = 0
-    digest: str = ""
     completeness: str = ""
     first_batch_s: float | None = None
-    """By time.monotonic()."""
+    _sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def sends(self, first_row: int, row_count: int, payload_bytes: int, crc32c: int) -> None:
+        """Counts a batch in."""
+        if self.first_batch_s is None:
+            self.first_batch_s = time.monotonic()
+        self.rows += row_count
+        self.payload_bytes += payload_bytes
+        self._sha256.update(struct.pack(">QQI", first_row, row_count, crc32c))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of first_row (64 bits), row_count (64) and crc32c (32) of each batch, big
+        endian: what a client received can be compared with it, and it costs nothing."""
+        return self._sha256.hexdigest()
 
 
 @dataclass
 class IngestFacts:
-    """What a batch is. sequences: once it is stored."""
+    """What a batch is, as far as it is known. sequences: once it is stored."""
 
     source: str = ""
     batch_id: str = ""

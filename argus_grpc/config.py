@@ -51,11 +51,10 @@ def _checked_address(address: str) -> str:
 
 
 def _checked_jwks(jwks: str) -> str:
-    url = urlsplit(jwks)
-    if url.scheme and url.netloc and url.scheme != "https" and not (
-        url.scheme == "http" and is_loopback(f"{url.hostname}:0")
-    ):
-        raise ValueError("an https address, or a file, is allowed; http on this machine only")
+    if "://" in jwks:
+        url = urlsplit(jwks)
+        if url.scheme != "https" and (url.scheme != "http" or not is_loopback(f"{url.hostname}:0")):
+            raise ValueError("allowed: a file, an https address, or an http address of this machine")
     return jwks
 
 
@@ -106,7 +105,7 @@ class Config(BaseSettings):
         if (missing := self.missing_for_others()) and not self.insecure:
             mistakes.append(
                 f"listen: {self.listen} can be reached from other machines, which needs"
-                f" {' and '.join(missing)}; or --insecure: {' '.join(self.dangers())}"
+                f" {' and '.join(missing)}; or --insecure, but then {' and '.join(self.dangers())}"
             )
         if mistakes:
             raise ValueError("\n".join(mistakes))
@@ -127,16 +126,15 @@ class Config(BaseSettings):
         ]
 
     def dangers(self) -> list[str]:
-        """What that means, in sentences."""
+        """What comes of listening beyond this machine without that, in clauses."""
         if is_loopback(self.listen):
             return []
-        sentences = []
+        clauses = []
         if not self.knows_callers:
-            sentences.append("everyone who reaches it can read and write all events.")
+            clauses.append("everyone who reaches it can read and write all events")
         if not self.tls_cert:
-            carried = "events and credentials" if self.knows_callers else "events"
-            sentences.append(f"whoever is on the way can read and change {carried}.")
-        return sentences
+            clauses.append("whoever is on the way can read and change what is sent, credentials too")
+        return clauses
 
     def _incomplete_access(self) -> Iterator[str]:
         if self.tls_cert and not self.tls_key:
@@ -145,7 +143,9 @@ class Config(BaseSettings):
             yield f"tls_cert: is needed with {'tls_key' if self.tls_key else 'tls_client_ca'}"
         if self.jwt_jwks:
             yield from (
-                f"{name}: is needed with jwt_jwks" for name in ("jwt_issuer", "jwt_audience") if not getattr(self, name)
+                f"{name}: is needed with jwt_jwks"
+                for name in ("jwt_issuer", "jwt_audience")
+                if not getattr(self, name)
             )
         else:
             yield from (

@@ -10,7 +10,8 @@ from argus_grpc.access.authenticator import Authenticator, watched_policy, watch
 from argus_grpc.access.certificates import Certificates
 from argus_grpc.access.jwks import key_source
 from argus_grpc.access.jwt import JwtSettings, JwtVerifier
-from argus_grpc.access.watching import BadFile, Watcher
+from argus_grpc.access.tokens_file import Tokens
+from argus_grpc.access.watching import BadFile, Watched, Watcher
 from argus_grpc.config import Config
 from argus_grpc.transport import Tls
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 class Entrance:
-    """What the files of the configuration say of TLS and of callers, and go on saying as they change. Close it.
+    """What the configuration's files say of TLS and of callers, now and as they change. Close it.
 
     Raises BadFile, which names every mistake at once.
     """
@@ -27,23 +28,22 @@ class Entrance:
         mistakes: list[str] = []
         self._tls = _try(mistakes, lambda: _tls(config))
         policy = _try(mistakes, lambda: watched_policy(config.policy) if config.policy else None)
-        tokens = _try(mistakes, lambda: watched_tokens(config.tokens) if config.tokens else None)
+        tokens = _try(mistakes, lambda: _tokens(config.tokens) if config.tokens else None)
         jwt = _try(mistakes, lambda: _jwt(config))
-        certificates = Certificates(lambda: self._tls.authorities) if self._tls and config.tls_client_ca else None
+        certificates = _certificates(self._tls) if self._tls and config.tls_client_ca else None
         if certificates and not (tokens or jwt or (policy and policy.value.certificates)):
             mistakes.append(
-                "tls_client_ca: nobody could call: no certificate has a role in a policy's [certificates], and"
-                " there are neither --tokens nor --jwt-jwks"
+                "tls_client_ca: nobody could call, since the policy gives no certificate a role under"
+                " [certificates], and there are neither --tokens nor --jwt-jwks"
             )
         if mistakes:
-            if jwt:
-                jwt.close()
             raise BadFile("\n".join(mistakes))
         self.authenticator = Authenticator(policy, tokens, jwt, certificates)
         self._watcher: Watcher | None = None
 
     def watch(self, on_look: Callable[[], None]) -> None:
         """Looks at the files from now on, and calls on_look after each time."""
+        self.authenticator.begin()
         looks = [self.authenticator.look, on_look]
         self._watcher = Watcher([self._tls.look, *looks] if self._tls else looks)
 
@@ -74,6 +74,16 @@ def _tls(config: Config) -> Tls | None:
     if config.tls_cert is None or config.tls_key is None:
         return None
     return Tls(config.tls_cert, config.tls_key, config.tls_client_ca)
+
+
+def _tokens(path: Path) -> Watched[Tokens]:
+    if not path.exists():
+        raise BadFile(f"{path}: does not exist; `argus-server token create --tokens {path} …` makes it")
+    return watched_tokens(path)
+
+
+def _certificates(tls: Tls) -> Certificates:
+    return Certificates(lambda: tls.authorities)
 
 
 def _jwt(config: Config) -> JwtVerifier | None:

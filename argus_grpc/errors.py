@@ -50,7 +50,9 @@ class AccessChanged(ArgusError):
     retry_after_s = 0.0
 
     def __init__(self) -> None:
-        super().__init__("what the caller may have has changed; call again, or resume, to go on with what it is now")
+        super().__init__(
+            "what the caller may have has changed; call again, or resume, to go on with what it is now"
+        )
 
 
 class InvalidToken(ArgusError):

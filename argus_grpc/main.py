@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ try:
     from pydantic import ValidationError
 
     from argus_grpc.access.watching import BadFile
+    from argus_grpc.commands.policy import policy
     from argus_grpc.commands.token import token
     from argus_grpc.config import SECRETS, Config, default_database, load_config
     from argus_grpc.errors import ArgusError
@@ -195,10 +197,13 @@ def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> N
     _serve(config)
 
 
+main.add_command(policy)
 main.add_command(token)
 
 
 def _serve(config: Config) -> None:
+    # Strangers could otherwise fill the log: gRPC has a line of its own for each handshake that fails.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # Here, because it loads for a second, which --help and a refused configuration need not wait.
     import pyarrow as pa
 
@@ -214,8 +219,9 @@ def _serve(config: Config) -> None:
             gc.freeze()
             # The one line on standard output: scripts wait for it and take the address from it.
             click.echo(f"argus-server is listening on {server.address}, {_where_events_are(config)}")
-            for sentence in config.dangers():
-                click.secho(f"WARNING: --insecure on {server.address}: {sentence}", fg="red", bold=True, err=True)
+            if dangers := config.dangers():
+                warning = f"WARNING: {server.address} is open to other machines: {' and '.join(dangers)}"
+                click.secho(warning, fg="red", bold=True, err=True)
             wait_for_stop()
     except BadFile as error:
         raise click.UsageError(str(error)) from None

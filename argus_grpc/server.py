@@ -38,7 +38,8 @@ _MAX_PENDING_S = 600
 class Server:
     """A running server. Close it, or use `with`; that ends running calls after the grace time.
 
-    Raises BadFile if a file of TLS or identity cannot be used; StoreUnavailable if the database cannot be opened or the address cannot be had.
+    Raises BadFile if a file of TLS, identity or policy cannot be used; StoreUnavailable if the database
+    cannot be opened or the address cannot be had.
     """
 
     def __init__(self, config: Config) -> None:
@@ -61,7 +62,7 @@ class Server:
         budget = MemoryBudget(config.export_memory)
         admission = Admission(config.max_ingests, config.ingest_memory)
 
-        identity = Identity(self._entrance.authenticator)
+        self._identity = Identity(self._entrance.authenticator)
         self._threads = ThreadPoolExecutor(
             config.max_exports + config.max_ingests + _THREADS_FOR_OTHER_CALLS, thread_name_prefix="call"
         )
@@ -77,7 +78,7 @@ class Server:
                 LaterAnswers(),
                 Calls([log_call]),
                 DomainErrors(),
-                identity,
+                self._identity,
                 ExportSlots(config.max_exports),
                 self._stalls,
                 UnreadRequests(),
@@ -114,7 +115,7 @@ class Server:
             self._store.close()
             raise StoreUnavailable(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
-        self._entrance.watch(identity.look)
+        self._entrance.watch(self._identity.look)
         self._grpc.start()
         for service in ("", *_SERVICES):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)

@@ -11,9 +11,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from argus_grpc.access.granted import GrantedQuery, grant, visible_columns
 from argus_grpc.aggregate import Aggregate, AggregateRequest
 from argus_grpc.bounds import MemoryBudget
-from argus_grpc.calls import current_call
+from argus_grpc.calls import ExportFacts, IngestFacts, current_call
 from argus_grpc.columns import Column
-from argus_grpc.encode import encode_batch, encode_groups
+from argus_grpc.encode import Encoded, encode_batch, encode_groups
 from argus_grpc.errors import Cancelled, InvalidField
 from argus_grpc.export import Batch, Export, ExportRequest
 from argus_grpc.follow import HEARTBEAT_S, Exporter, Reached
@@ -69,7 +69,7 @@ class ExportService(ExportServiceServicer):
         columns = granted.choose_columns(request.columns)
         plan = plan_export(self._store, granted, columns)
         first, last = map(_to_timestamp, plan.extent.timestamps_ns or (None, None))
-        return PlanExportResponse(
+        answer = PlanExportResponse(
             total_events=plan.extent.row_count,
             estimated_csv_bytes=plan.estimated_csv_bytes,
             estimated_json_bytes=plan.estimated_json_bytes,
@@ -81,6 +81,8 @@ class ExportService(ExportServiceServicer):
             redacted_columns=granted.redacted_among(columns),
             removed_events=plan.extent.removed_through,
         )
+        current_call().export = _facts(answer)
+        return answer
 
     # Some messages are serialized already: see CallInterceptor.
     def StreamEvents(  # type: ignore[override]
@@ -90,13 +92,15 @@ class ExportService(ExportServiceServicer):
         exporter = Exporter(export_request, self._store, self._tokens, self._budget)
         context.add_callback(exporter.cancel)
         current_call().on_interrupt(exporter.cancel)
-        encode = partial(_encode, request.encoding)
         with exporter.export(request.resume_token) as export:
-            yield StreamEventsResponse(header=_to_header(export, export_request))
+            header = _to_header(export, export_request)
+            facts = current_call().export = _facts(header)
+            encode = partial(_encode, request.encoding, facts)
+            yield StreamEventsResponse(header=header)
             # By map(), which does not hold on to the last batch while a follower waits.
             yield from map(encode, export.batches())
             if not request.follow:
-                yield StreamEventsResponse(summary=_to_summary(export))
+                yield StreamEventsResponse(summary=_to_summary(export, facts))
                 return
         yield from map(encode, exporter.follow(export))
 
@@ -111,13 +115,15 @@ class ExportService(ExportServiceServicer):
             for _ in aggregate.begin(HEARTBEAT_S):
                 yield StreamAggregatesResponse(progress=Progress(watermark=aggregate.watermark))
             header = _to_groups_header(aggregate, aggregate_request)
+            facts = current_call().export = _facts(header)
             yield StreamAggregatesResponse(header=header)
             columns = aggregate_request.grouping.columns
             for batch in aggregate.batches():
-                yield encode_groups(
+                encoded = encode_groups(
                     batch.groups, columns, request.encoding, batch.first_row, batch.resume_token
                 )
-            yield StreamAggregatesResponse(summary=_to_summary(aggregate))
+                yield _counted(encoded, facts)
+            yield StreamAggregatesResponse(summary=_to_summary(aggregate, facts))
 
 
 class IngestService(IngestServiceServicer):
@@ -129,9 +135,12 @@ class IngestService(IngestServiceServicer):
     def IngestEvents(  # type: ignore[override]
         self, request: Iterator[bytes], context: grpc.ServicerContext
     ) -> "Future[IngestEventsResponse]":
-        role = current_call().role
-        stored = ingest(self._store, self._admission, role, lambda: _receive(request), context.is_active)
-        return then(stored, lambda done: _to_response(done.result()))
+        call = current_call()
+        facts = call.ingest = IngestFacts()
+        stored = ingest(
+            self._store, self._admission, facts, call.role, lambda: _receive(request), context.is_active
+        )
+        return then(stored, lambda done: _to_response(done.result(), facts))
 
 
 def _receive(request: Iterator[bytes]) -> bytes:
@@ -142,7 +151,8 @@ def _receive(request: Iterator[bytes]) -> bytes:
         raise Cancelled from None
 
 
-def _to_response(stored: Appended) -> IngestEventsResponse:
+def _to_response(stored: Appended, facts: IngestFacts) -> IngestEventsResponse:
+    facts.sequences, facts.was_stored_before = stored.sequences, stored.was_stored_before
     return IngestEventsResponse(
         first_sequence=stored.sequences[0],
         last_sequence=stored.sequences[-1],
@@ -237,14 +247,37 @@ def _header(export: Export | Aggregate, columns: Sequence[Column]) -> ExportHead
     )
 
 
-def _encode(encoding: "Encoding.ValueType", part: Batch | Reached) -> StreamEventsResponse | bytes:
+def _facts(told: ExportHeader | PlanExportResponse) -> ExportFacts:
+    facts = ExportFacts(
+        "",
+        told.query,
+        tuple(column.name for column in told.columns),
+        tuple(told.redacted_columns),
+        told.watermark,
+    )
+    if isinstance(told, ExportHeader):
+        facts.export_id, facts.first_row = told.export_id, told.first_row
+        facts.aggregation = told.aggregation if told.HasField("aggregation") else None
+    return facts
+
+
+def _counted(encoded: Encoded, facts: ExportFacts) -> bytes:
+    facts.sends(encoded.first_row, encoded.row_count, encoded.payload_bytes, encoded.crc32c)
+    return encoded.message
+
+
+def _encode(
+    encoding: "Encoding.ValueType", facts: ExportFacts, part: Batch | Reached
+) -> StreamEventsResponse | bytes:
     if isinstance(part, Batch):
-        return encode_batch(part.events, encoding, part.first_row, part.resume_token)
+        return _counted(encode_batch(part.events, encoding, part.first_row, part.resume_token), facts)
+    facts.watermark = part.watermark
     progress = Progress(rows_sent=part.rows_sent, resume_token=part.resume_token, watermark=part.watermark)
     return StreamEventsResponse(progress=progress)
 
 
-def _to_summary(export: Export | Aggregate) -> ExportSummary:
+def _to_summary(export: Export | Aggregate, facts: ExportFacts) -> ExportSummary:
+    facts.completeness = "TRUNCATED" if export.rows_remaining else "COMPLETE"
     summary = ExportSummary(
         completeness=ExportSummary.COMPLETENESS_COMPLETE,
         total_rows=export.rows_sent,

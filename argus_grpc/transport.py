@@ -2,9 +2,11 @@
 they change."""
 
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import grpc
 import structlog
@@ -49,8 +51,9 @@ class Tls:
 
     def credentials(self) -> grpc.ServerCredentials:
         """For gRPC, to listen with."""
+        newer = cast("Callable[[], grpc.ServerCertificateConfiguration]", self._newer)
         return grpc.dynamic_ssl_server_credentials(
-            self._given, self._newer, require_client_authentication=self._client_ca is not None
+            self._given, newer, require_client_authentication=self._client_ca is not None
         )
 
     def _newer(self) -> grpc.ServerCertificateConfiguration | None:
@@ -73,9 +76,7 @@ class Tls:
             for certificate in certificates:
                 _warn_of_its_time(path, certificate)
         _warn_of_readers(self._key)
-        return _Loaded(
-            grpc.ssl_server_certificate_configuration([(key, cert)], client_ca), authorities
-        )
+        return _Loaded(grpc.ssl_server_certificate_configuration([(key, cert)], client_ca), authorities)
 
 
 def _certificates(path: Path, content: bytes) -> Authorities:
@@ -100,7 +101,9 @@ def _check_kind(path: Path, certificate: x509.Certificate) -> None:
     if isinstance(key, ec.EllipticCurvePublicKey) and not isinstance(
         key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1
     ):
-        raise BadFile(f"{path}: has a key on {key.curve.name}; of elliptic curves P-256, P-384 and P-521 are taken")
+        raise BadFile(
+            f"{path}: has a key on {key.curve.name}; of elliptic curves P-256, P-384 and P-521 are taken"
+        )
 
 
 def _spki(key: PublicKeyTypes) -> bytes:
@@ -108,7 +111,7 @@ def _spki(key: PublicKeyTypes) -> bytes:
 
 
 def _warn_of_its_time(path: Path | None, certificate: x509.Certificate) -> None:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
         _log.warning(
             "certificate_not_valid_now",

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from argus_grpc.v1.aggregate_pb2 import GroupBy, Measure
 from argus_grpc.v1.query_pb2 import EventQuery
 from tests.integration.test_filters import TYPES
 
-RoleTable = Mapping[str, Any]
+RoleTable: TypeAlias = dict[str, Any]
 
 NOW_S = int(time.time())
 HOUR_S = 3600
@@ -131,9 +131,9 @@ def _refused_in_query(role: RoleTable, query: EventQuery) -> Iterator[str]:
     for place, code in enumerate(query.event_types):
         if not allows_type(role, code):
             yield f"query.event_types[{place}]"
-    if "max_age" in role and query.HasField("end_time"):
-        if query.end_time.seconds <= NOW_S - _max_age_s(role):
-            yield "query.end_time"
+    reaches_to_s = NOW_S - _max_age_s(role) if "max_age" in role else None
+    if reaches_to_s is not None and query.HasField("end_time") and query.end_time.seconds <= reaches_to_s:
+        yield "query.end_time"
 
 
 def _refused_reads(

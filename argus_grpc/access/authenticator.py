@@ -1,6 +1,5 @@
 """Who calls, by what a call brings with it, and in what role."""
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -36,6 +35,11 @@ class Authenticator:
         self._jwt = jwt
         self._certificates = certificates
         self._missing = _what_is_missing(tokens is not None, jwt, certificates is not None)
+
+    def begin(self) -> None:
+        """Fetches what has to be fetched, from now on."""
+        if self._jwt:
+            self._jwt.begin()
 
     def close(self) -> None:
         if self._jwt:
@@ -84,15 +88,17 @@ class Authenticator:
 
     def still(self, principal: Principal) -> Role | None:
         """The role that a principal has now; None if its credentials are no longer good, or it has none."""
-        if principal.expires_s is not None and principal.expires_s <= time.time():
-            return None
-        return self._role(principal) if self._is_good(principal) else None
+        return self._role(principal) if not principal.has_expired and self._is_good(principal) else None
 
     def _is_good(self, principal: Principal) -> bool:
         match principal.kind:
             case "token":
                 entry = self._tokens_file.value.by_id(principal.credential) if self._tokens_file else None
-                return entry is not None and (entry, entry.role) == (principal, principal.role)
+                return (
+                    entry is not None
+                    and not entry.has_expired
+                    and (entry, entry.role) == (principal, principal.role)
+                )
             case "certificate":
                 return self._certificates is not None and self._certificates.is_good(principal)
             case "jwt":

@@ -1,7 +1,6 @@
 """Client certificates. gRPC has verified each when its connection was made; a connection may outlive that."""
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -65,7 +64,7 @@ class Certificates:
                 self._known[credential] = known
         if not self._is_good(known):
             raise NotAuthenticated(REFUSED)
-        if known.principal.expires_s is not None and known.principal.expires_s <= time.time():
+        if known.principal.has_expired:
             raise NotAuthenticated(EXPIRED)
         return known.principal
 
@@ -91,7 +90,9 @@ def leads_to(leaf: x509.Certificate, chain: Iterable[x509.Certificate], authorit
     rest = list(chain)
     certificate = leaf
     for _ in range(_MAX_PATH):
-        if any(certificate == authority or _was_issued_by(certificate, authority) for authority in authorities):
+        if any(
+            certificate == authority or _was_issued_by(certificate, authority) for authority in authorities
+        ):
             return True
         issuer = next((other for other in rest if _was_issued_by(certificate, other)), None)
         if issuer is None:
@@ -118,4 +119,3 @@ def _read(pem: bytes, chain_pems: Iterable[bytes], credential: str) -> _Known:
         raise NotAuthenticated(REFUSED) from None
     principal = Principal(name, "certificate", "", leaf.not_valid_after_utc.timestamp(), credential)
     return _Known(principal, leaf, chain)
-

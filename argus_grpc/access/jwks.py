@@ -76,8 +76,11 @@ class KeySource(Protocol):
         Raises KeysUnavailable while there are none yet.
         """
 
+    def begin(self) -> None:
+        """Fetches keys from now on, where they are to be fetched."""
+
     def look(self) -> None:
-        """Takes notice of what has changed, if it is to be looked for."""
+        """Takes notice of what has changed, where it is to be looked for."""
 
     def fetch_for_unknown(self) -> None:
         """Looks for new keys, unless it has just done so.
@@ -111,7 +114,11 @@ def _to_key(member: dict[str, Any]) -> Key | None:
     algorithms = _ALGORITHMS.get(str(kind), ())
     if "alg" in member:
         algorithms = tuple(algorithm for algorithm in algorithms if algorithm == member["alg"])
-    if not algorithms or member.get("use", "sig") != "sig" or "verify" not in member.get("key_ops", ["verify"]):
+    if (
+        not algorithms
+        or member.get("use", "sig") != "sig"
+        or "verify" not in member.get("key_ops", ["verify"])
+    ):
         return None
     # A set for verifiers has no private keys; where one is, its public part would do, but it should not be.
     if "d" in member or not isinstance(member.get("kid", ""), str):
@@ -152,6 +159,9 @@ class JwksFile:
     def keys(self) -> KeySet:
         return self._file.value
 
+    def begin(self) -> None:
+        """There is nothing to fetch."""
+
     def look(self) -> None:
         self._file.look()
 
@@ -175,8 +185,9 @@ class JwksUrl:
         self._waiting = 0
         self._is_wanted = True
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="jwks", daemon=True)
-        self._thread.start()
+
+    def begin(self) -> None:
+        threading.Thread(target=self._run, name="jwks", daemon=True).start()
 
     @property
     def keys(self) -> KeySet:

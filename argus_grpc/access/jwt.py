@@ -1,7 +1,6 @@
 """JSON Web Tokens that others have signed (RFC 7519, and RFC 8725 on how to take them)."""
 
 import threading
-import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -43,6 +42,10 @@ class JwtVerifier:
     def issuer(self) -> str:
         return self._settings.issuer
 
+    def begin(self) -> None:
+        """Fetches keys from now on, where they are to be fetched."""
+        self._source.begin()
+
     def look(self) -> None:
         """Takes notice of new keys, where they are to be looked for."""
         self._source.look()
@@ -63,7 +66,7 @@ class JwtVerifier:
                 while len(self._verified) >= MAX_VERIFIED:
                     del self._verified[next(iter(self._verified))]
                 self._verified[digest] = principal
-        if principal.expires_s is not None and principal.expires_s <= time.time():
+        if principal.has_expired:
             raise NotAuthenticated(EXPIRED)
         return principal
 

@@ -1,5 +1,6 @@
 """Who calls."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +23,10 @@ class Principal:
     role: str = field(compare=False)
     expires_s: float | None = field(default=None, compare=False)
     credential: str = field(default="", compare=False)
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires_s is not None and self.expires_s <= time.time()
 
 
 ANONYMOUS = Principal("anonymous", "anonymous", "unrestricted")

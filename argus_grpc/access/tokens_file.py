@@ -12,15 +12,22 @@ import json
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
 
 from argus_grpc.access.principal import Principal
@@ -46,7 +53,11 @@ class TokenEntry(BaseModel):
     """What the file has of a token. sha256: of the whole token, as hex digits."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, hide_input_in_errors=True
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
@@ -95,7 +106,7 @@ class Tokens:
         if known is None or not hmac.compare_digest(sha256(token.encode()).digest(), known[0]):
             raise NotAuthenticated(REFUSED)
         principal = known[1]
-        if principal.expires_s is not None and principal.expires_s <= time.time():
+        if principal.has_expired:
             raise NotAuthenticated(EXPIRED)
         return principal
 
@@ -139,7 +150,7 @@ def create_token(path: Path, name: str, role: str, lifetime: timedelta | None) -
     """
     id_ = secrets.token_hex(8)
     token = f"{PREFIX}{id_}_{secrets.token_urlsafe(32)}"
-    now = datetime.now(timezone.utc).replace(microsecond=0)
+    now = datetime.now(UTC).replace(microsecond=0)
     try:
         entry = TokenEntry(
             id=id_,
@@ -155,7 +166,9 @@ def create_token(path: Path, name: str, role: str, lifetime: timedelta | None) -
         entries = read_tokens(path) if path.exists() else []
         for other in entries:
             if other.name == name and other.role != role and not other.has_expired(now):
-                raise ValueError(f"{name!r} has the role {other.role!r} by the token {other.id}; revoke that first")
+                raise ValueError(
+                    f"{name!r} has the role {other.role!r} by the token {other.id}; revoke that first"
+                )
         _write(path, [*entries, entry])
     return token, entry
 

@@ -1,13 +1,13 @@
 """argus-server token: the tokens that people and programs call with."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
 from argus_grpc.access.tokens_file import TokenEntry, create_token, read_tokens, revoke_tokens
 from argus_grpc.access.watching import BadFile
-from argus_grpc.config import parse_duration
+from argus_grpc.durations import parse_duration
 
 _TOKENS = click.option(
     "--tokens",
@@ -98,8 +98,8 @@ def _expiry(entry: TokenEntry) -> str:
     if entry.expires_at is None:
         return "never"
     day = _day(entry.expires_at)
-    return f"{day}, over" if entry.has_expired(datetime.now(timezone.utc)) else day
+    return f"{day}, over" if entry.has_expired(datetime.now(UTC)) else day
 
 
 def _day(time: datetime) -> str:
-    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,7 @@
 """Stored events, or groups of them, → a response message, in either encoding."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import google_crc32c
 import pyarrow as pa
@@ -14,10 +15,21 @@ from argus_grpc.v1.export_pb2 import Encoding, EventBatch, StreamAggregatesRespo
 from argus_grpc.wire import WireType
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A response message with a batch, serialized, and what the batch is known by."""
+
+    message: bytes
+    first_row: int
+    row_count: int
+    payload_bytes: int
+    crc32c: int
+
+
 def encode_batch(
     events: pa.RecordBatch, encoding: "Encoding.ValueType", first_row: int, resume_token: str
-) -> bytes:
-    """A StreamEventsResponse with these events as its batch, serialized.
+) -> Encoded:
+    """A StreamEventsResponse with these events as its batch.
 
     `events` has columns of the schema as the store gives them.
     """
@@ -35,8 +47,8 @@ def encode_groups(
     encoding: "Encoding.ValueType",
     first_row: int,
     resume_token: str,
-) -> bytes:
-    """A StreamAggregatesResponse with these groups as its batch, serialized.
+) -> Encoded:
+    """A StreamAggregatesResponse with these groups as its batch.
 
     `groups` has these columns, of their arrow_type.
     """
@@ -51,12 +63,13 @@ def encode_groups(
 
 def _response(
     field: int, batch: EventBatch | AggregateBatch, payload_field: int, payload: bytes | pa.Buffer
-) -> bytes:
+) -> Encoded:
     """A response with the batch, its checksum and its payload. That is copied once, where setting it in a
     message, and that in another, would copy it twice more."""
     batch.crc32c = google_crc32c.value(payload)
     head = batch.SerializeToString() + _prefix(payload_field, len(payload))
-    return b"".join((_prefix(field, len(head) + len(payload)), head, payload))
+    message = b"".join((_prefix(field, len(head) + len(payload)), head, payload))
+    return Encoded(message, batch.first_row, batch.row_count, len(payload), batch.crc32c)
 
 
 def _prefix(field: int, length: int) -> bytes:

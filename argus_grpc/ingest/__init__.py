@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 
 from argus_grpc.access import Role
+from argus_grpc.calls import IngestFacts
 from argus_grpc.errors import Cancelled
 from argus_grpc.ingest.admission import Admission
 from argus_grpc.ingest.checks import MAX_EVENT_BYTES
@@ -17,12 +18,13 @@ __all__ = ["MAX_EVENT_BYTES", "Admission", "ingest"]
 def ingest(
     store: DuckDbStore,
     admission: Admission,
+    facts: IngestFacts,
     role: Role,
     receive: Callable[[], bytes],
     is_wanted: Callable[[], bool],
 ) -> "Future[Appended]":
     """Stores the events of the IngestEventsRequest that `receive` gives; the answer comes when they are
-    committed.
+    committed. What becomes known of it is put into `facts`.
 
     Raises LimitReached when there is too much under way, InvalidField, naming the first event and field that
     does not fit, NotPermitted, naming the first that the role does not allow, and Cancelled if nobody wants
@@ -32,12 +34,16 @@ def ingest(
     with ExitStack() as place:
         call = place.enter_context(admission.call())
         request = receive()
+        facts.request_bytes = len(request)
         call.received(len(request))
         with admission.decoding:
             if not is_wanted():
                 raise Cancelled
             events, batch_id = decode(request, role)
         del request
+        facts.events = events.num_rows
+        if batch_id:
+            facts.source, facts.batch_id = batch_id.source, batch_id.batch_id
         call.hold(events.nbytes)
         answer = store.begin_append(events, batch_id)
         held = place.pop_all()

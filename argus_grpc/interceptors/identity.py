@@ -45,9 +45,8 @@ class Identity(CallInterceptor):
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
         call = current_call()
-        call.principal = self._authenticator.authenticate(
-            context.invocation_metadata(), context.auth_context
-        )
+        call.principal = self._authenticator.authenticate(context.invocation_metadata(), context.auth_context)
+        call.policy_version = self._authenticator.policy.version
         call.role = self._authenticator.role_of(call.principal)
         _check(method, call.role)
         yield

@@ -36,6 +36,7 @@ ARGUMENTS: Mapping[str, str] = MappingProxyType(
         "query.end_time": "end",
         "query.event_types": "types",
         "query.sources": "sources",
+        "query.source_prefixes": "sources",
         "query.thread_ids": "thread_ids",
         "query.carrier_threads": "carrier_threads",
         "query.thread_name.contains": "thread_name_contains",
@@ -62,7 +63,8 @@ class EventQuery:
 
     start, end: the earliest timestamp, and the one that all must be before: [start, end).
     types: any of these event types: GC_PAUSE, PINNED or VIRTUAL_THREAD_PINNED, in any letter case.
-    sources, thread_ids, carrier_threads: any of these, exactly.
+    sources: any of these; one with * at its end stands for all that begin so: prod-*.
+    thread_ids, carrier_threads: any of these, exactly.
     thread_name_glob, thread_name_contains, thread_name_regex: how the thread's name looks; one
         of them at most. A glob (* ? [a-z] [!a]) fits the whole name, an RE2 expression any part.
     min_duration, max_duration: both inclusive; an int is nanoseconds.
@@ -105,7 +107,14 @@ class EventQuery:
                 message.end_time.CopyFrom(_to_timestamp(self.end))
         with _naming("query.event_types"):
             message.event_types.extend(parse_event_type(name) for name in self.types)
-        for field in ("sources", "thread_ids", "carrier_threads"):
+        with _naming("query.sources"):
+            for source in self.sources:
+                prefix = parse_source_prefix(source)
+                if prefix is None:
+                    message.sources.append(source)
+                else:
+                    message.source_prefixes.append(prefix)
+        for field in ("thread_ids", "carrier_threads"):
             with _naming(f"query.{field}"):
                 getattr(message, field).extend(getattr(self, field))
         with _naming("query.thread_name"):
@@ -176,6 +185,21 @@ def parse_event_type(name: str) -> "EventType.ValueType":
             return EVENT_TYPE_CODES[candidate]
     allowed = ", ".join(known.removeprefix(_SHORT_PREFIX) for known in EVENT_TYPE_CODES)
     raise ValueError(f"{name!r} is not an event type; allowed: {allowed}")
+
+
+def parse_source_prefix(source: str) -> str | None:
+    """What sources begin with that one with * at its end stands for; None: it is the name of one.
+
+    Raises ValueError for a * elsewhere, TypeError for what is not text.
+    """
+    if not isinstance(source, str):
+        raise TypeError(f"{source!r} is not a source; allowed: text")
+    beginning = source.removesuffix("*")
+    if "*" in beginning:
+        raise ValueError(
+            f"{source!r} has a * before its end; allowed: a name, or what names begin with and a * at the end"
+        )
+    return None if beginning == source else beginning
 
 
 def _to_timestamp(instant: Instant) -> Timestamp:

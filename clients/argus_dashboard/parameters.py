@@ -119,7 +119,9 @@ class Values:
             raise problem from error
 
     def _tell(self, violation: Violation) -> BadParameter:
-        found = _FIELD.match(violation.field)
+        # Both are of the one parameter, in whose list their places are not those of the request's.
+        field = violation.field.replace("query.source_prefixes", "query.sources").partition("[")[0]
+        found = _FIELD.match(field if field == "query.sources" else violation.field)
         for parameter in self._parameters:
             # thread_name is refused as a whole, whichever way it fits.
             is_meant = found and f"{parameter.field}.".startswith(f"{found['path']}.")
@@ -132,6 +134,8 @@ class Values:
 
     def _in_own_words(self, violation: Violation) -> str:
         names = {parameter.field: parameter.name for parameter in reversed(self._parameters)}
+        if source := names.get("query.sources"):
+            names["query.source_prefixes"] = source
         return tell_violations([violation], names)[0].partition(": ")[2]
 
 

@@ -3,7 +3,7 @@
 import time
 
 from argus_client import EventQuery
-from argus_client.query import EVENT_TYPE_CODES, checked_by, parse_event_type
+from argus_client.query import EVENT_TYPE_CODES, checked_by, parse_event_type, parse_source_prefix
 from argus_client.times import INT64_MAX, INT64_MIN, parse_duration_ns, parse_instant_ns
 from argus_dashboard.parameters import Parameter, Values, shown, whole_number
 
@@ -55,6 +55,7 @@ _TYPE_SCHEMA = {
     "examples": ["PINNED", "gc_pause,CPU_LOAD"],
 }
 _TEXT_SCHEMA = {"type": "string", "pattern": "^[^\\x00]*$"}
+_SOURCE_SCHEMA = {"type": "string", "pattern": "^[^\\x00*]*\\*?$", "examples": ["orders@h1:7071", "prod-*"]}
 _PATTERN_SCHEMA = _TEXT_SCHEMA | {"maxLength": 1_000}
 _NAME_SCHEMA = {"type": "string", "minLength": 1}
 
@@ -85,9 +86,9 @@ QUERY_PARAMETERS = (
     ),
     Parameter(
         "source",
-        str,
-        "From this JVM, by its exact name; it repeats.",
-        _TEXT_SCHEMA,
+        checked_by(parse_source_prefix),
+        "From this JVM; with * at its end, from all whose names begin so; it repeats.",
+        _SOURCE_SCHEMA,
         repeats=True,
         field="query.sources",
     ),

@@ -32,6 +32,8 @@ def url(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) 
         ("type", "START,NOPE", "PINNED"),
         ("type", "", "PINNED"),
         ("source", "a\0b", "text without NUL"),
+        ("source", "a\0b*", "text without NUL"),
+        ("source", "a*b", "a * at the end"),
         ("thread_name_regex", "(", "RE2"),
         ("thread_name", "x" * 1001, "at most 1000 characters"),
         ("thread_id", "1,x", "a whole number"),

@@ -58,12 +58,6 @@ def option(*declarations: str, heading: str, **attributes: Any) -> Callable[[_De
     )
 
 
-class Text(click.types.StringParamType):
-    """Text, of which several stand in the environment between commas: names may have spaces."""
-
-    envvar_list_splitter = ","
-
-
 class Parsed(click.ParamType):  # type: ignore[type-arg] # not generic before click 8.4
     """A value read by a function that raises ValueError with a message for people."""
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from argus_client.cli.options import Parsed, Text, comma_list, option, whole_number
-from argus_client.query import EVENT_TYPE_CODES, EventQuery, checked_by, parse_event_type
+from argus_client.cli.options import Parsed, comma_list, option, whole_number
+from argus_client.query import EVENT_TYPE_CODES, EventQuery, checked_by, parse_event_type, parse_source_prefix
 from argus_client.times import parse_duration_ns, parse_instant_ns
 
 FLAGS: Mapping[str, str] = MappingProxyType(
@@ -18,6 +18,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "query.end_time": "--to",
         "query.event_types": "--type",
         "query.sources": "--source",
+        "query.source_prefixes": "--source",
         "query.thread_ids": "--thread-id",
         "query.carrier_threads": "--carrier-thread",
         "query.thread_name.contains": "--thread-name-contains",
@@ -88,11 +89,12 @@ _OPTIONS = (
     option(
         "--source",
         "sources",
-        type=Text(),
+        type=Parsed("source", checked_by(parse_source_prefix)),
         metavar="NAME",
         multiple=True,
         heading=_HEADING,
-        help="From this JVM, by its exact name. Repeat it for any of several.",
+        help="From this JVM; with * at its end, as in 'prod-*', from all whose names begin so. Repeat it for"
+        " any of several.",
     ),
     option(
         "--thread-name",

@@ -160,11 +160,9 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("--insecure cannot be given together with --tls, or what begins so")
         token, token_from = _find_token(token_file)
         if insecure and not is_loopback(server):
-            what = "all that is sent and received" + (", and the token," if token is not None else "")
-            click.echo(
-                f"WARNING: --insecure: {what} can be read and changed by anyone on the way to {server}",
-                err=True,
-            )
+            what = "all that is sent and received" + (", and your token," if token is not None else "")
+            who = f"anyone on the way to {server}"
+            click.echo(f"WARNING: --insecure: {what} can be read and changed by {who}", err=True)
         tls = Tls(tls_ca, tls_cert, tls_key, tls_server_name) if uses_tls else None
         return command(server=Server(server, token, token_from, tls, insecure), **others)
 

@@ -27,8 +27,8 @@ def query_metadata(query: EventQuery) -> dict[str, Any]:
         "to": query.end_time.ToJsonString() if query.HasField("end_time") else None,
         "type": types or None,
     }
-    if query.sources:
-        described["sources"] = list(query.sources)
+    if query.sources or query.source_prefixes:
+        described["sources"] = [*query.sources, *(f"{prefix}*" for prefix in query.source_prefixes)]
     if query.thread_ids:
         described["threadIds"] = list(query.thread_ids)
     if query.carrier_threads:
