@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -235,6 +236,8 @@ main.add_command(token)
 
 
 def _serve(config: Config) -> None:
+    # Strangers could otherwise fill the log: gRPC has a line of its own for each handshake that fails.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # Here, because it loads for a second, which --help and a refused configuration need not wait.
     import pyarrow as pa
 

@@ -34,7 +34,40 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     help="Where to listen; port 0 takes a free one. [default: 127.0.0.1:8080]",
 )
 @click.option(
-    "--insecure", is_flag=True, default=None, help="Listen beyond this machine, without TLS and sign-in."
+    "--tls-cert",
+    metavar="FILE",
+    help="Serve HTTPS with this certificate and its chain, PEM. A new one is taken as it comes.",
+)
+@click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    default=None,
+    help="Listen beyond this machine without TLS, or before a server that asks nobody who they are.",
+)
+@click.option(
+    "--server-tls",
+    is_flag=True,
+    default=None,
+    help="Speak TLS with the server also on this machine. [default: only with others]",
+)
+@click.option(
+    "--server-tls-ca",
+    metavar="FILE",
+    help="The authorities that the server's certificate may be from, PEM. [default: the system's]",
+)
+@click.option(
+    "--server-tls-cert",
+    metavar="FILE",
+    help="The dashboard's certificate for a server that asks for one, PEM. What people see goes by their own"
+    " tokens all the same.",
+)
+@click.option("--server-tls-key", metavar="FILE", help="Its private key, PEM.")
+@click.option(
+    "--server-insecure",
+    is_flag=True,
+    default=None,
+    help="Speak plaintext with a server on another machine: whoever is on the way reads events and tokens.",
 )
 @click.option(
     "--allow-host",
@@ -58,6 +91,12 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     type=float,
     metavar="SECONDS",
     help="How long a download waits for a server that went away, before it is broken off. [default: 10]",
+)
+@click.option(
+    "--request-timeout-s",
+    type=float,
+    metavar="SECONDS",
+    help="How long a request's head may take to come, and a form after it. [default: 10]",
 )
 @click.option(
     "--stall-timeout-s",
@@ -105,7 +144,10 @@ def _serve(config: Config) -> None:
     except OSError as error:
         raise click.ClickException(f"cannot listen on {config.listen}: {error.strerror}") from None
     shown_host = f"[{host}]" if ":" in host else host
-    address = f"http://{shown_host}:{listener.getsockname()[1]}"
+    scheme = "http" if config.tls_cert is None else "https"
+    address = f"{scheme}://{shown_host}:{listener.getsockname()[1]}"
+    for warning in config.warnings:
+        click.echo(f"argus-dashboard: warning: {warning}", err=True)
     # The one line on standard output: scripts wait for it and take the address from it.
     serve(
         config,

@@ -43,7 +43,12 @@ def test_a_flag_goes_before_the_environment(served: list[Config], monkeypatch: p
     [
         (["--listen", "8080"], "listen: '8080' is not an address; write HOST:PORT"),
         (["--listen", "127.0.0.1:99999"], "listen: '127.0.0.1:99999' is not an address"),
-        (["--listen", "0.0.0.0:8080"], "which needs --insecure"),
+        (["--listen", "0.0.0.0:8080"], "which needs --tls-cert FILE and --tls-key FILE"),
+        (["--tls-cert", "a.pem"], "tls_key: it is missing, and tls_cert needs it"),
+        (["--server-tls-key", "a.pem"], "server_tls_cert: it is missing, and server_tls_key needs it"),
+        (["--tls-cert", "no.pem", "--tls-key", "no.pem"], "tls_cert: no.pem cannot be read: No such file"),
+        (["--server-tls-ca", "no.pem"], "server_tls_ca: no.pem cannot be read: No such file"),
+        (["--server-insecure", "--server-tls"], "server_insecure: plaintext does not go with server_tls"),
         (["--max-downloads", "0"], "max_downloads: Input should be greater than or equal to 1, not 0"),
         (["--stall-timeout-s", "0"], "stall_timeout_s: "),
     ],
@@ -58,3 +63,21 @@ def test_what_does_not_fit_is_named(served: list[Config], flags: list[str], told
 def test_beyond_this_machine_only_when_told(served: list[Config]) -> None:
     assert CliRunner().invoke(main, ["--listen", "0.0.0.0:8080", "--insecure"]).exit_code == 0
     assert not served[0].is_local
+    [open_to_all, no_tls] = served[0].warnings
+    assert "whoever reaches it sees all" in open_to_all
+    assert "without TLS" in no_tls
+
+
+def test_plaintext_to_another_machine_is_said(served: list[Config]) -> None:
+    assert CliRunner().invoke(main, ["--server", "argus.example:1", "--server-insecure"]).exit_code == 0
+    [warning] = served[0].warnings
+    assert "argus.example:1 is spoken to without TLS" in warning
+    assert CliRunner().invoke(main, ["--server-insecure"]).exit_code == 0
+    assert not list(served[1].warnings)
+
+
+def test_every_mistake_is_named_at_once(served: list[Config]) -> None:
+    done = CliRunner().invoke(main, ["--listen", "0.0.0.0:1", "--server-tls-cert", "a.pem"])
+    assert "listen: " in done.output
+    assert "server_tls_key: " in done.output
+    assert not served
