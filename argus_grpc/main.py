@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ try:
     import structlog
 
     from argus_grpc.access.watching import BadFile
+    from argus_grpc.commands.health import health
     from argus_grpc.commands.policy import policy
     from argus_grpc.commands.token import token
     from argus_grpc.config import Config, default_database
@@ -230,11 +232,14 @@ def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> N
     _serve(config)
 
 
+main.add_command(health)
 main.add_command(policy)
 main.add_command(token)
 
 
 def _serve(config: Config) -> None:
+    # Strangers could otherwise fill the log: gRPC has a line of its own for each handshake that fails.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # Here, because it loads for a second, which --help and a refused configuration need not wait.
     import pyarrow as pa
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -22,15 +23,17 @@ def thread_start(number: int, **more: Any) -> dict[str, Any]:
 
 
 class ArgusPeer:
-    """On a free loopback port; to whoever connects it sends a state update and the ring."""
+    """On a free loopback port, over TLS with a context for it; to whoever connects it sends a state update
+    and the ring."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.connects = 0
         self._ring: deque[str] = deque(maxlen=100)
         self._clients: set[ServerConnection] = set()
         self._lock = threading.Lock()
-        self._server = serve(self._handle, "127.0.0.1", 0, compression=None)
-        self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}/events"
+        self._server = serve(self._handle, "127.0.0.1", 0, compression=None, ssl=tls)
+        scheme = "ws" if tls is None else "wss"
+        self.url = f"{scheme}://127.0.0.1:{self._server.socket.getsockname()[1]}/events"
         self._serving = threading.Thread(target=self._server.serve_forever)
 
     def __enter__(self) -> Self:

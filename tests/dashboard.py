@@ -3,13 +3,16 @@
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -89,3 +92,70 @@ def get_json(url: str, *flags: str, status: int = 200) -> Any:
     wanted = "application/json" if status == 200 else "application/problem+json"
     assert answer.headers["content-type"] == wanted
     return json.loads(answer.body)
+
+
+class HttpAnswer(NamedTuple):
+    """What a request got: headers' names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def problem(self) -> str | None:
+        """The end of the problem's type, for an answer that is one."""
+        if self.headers.get("content-type") != "application/problem+json":
+            return None
+        kind = json.loads(self.body)["type"]
+        assert isinstance(kind, str)
+        return kind.removeprefix("urn:argus-export:problem:")
+
+    @property
+    def cookie(self) -> str:
+        """The Set-Cookie field's NAME=VALUE."""
+        return self.headers["set-cookie"].partition(";")[0]
+
+
+def ask(
+    url: str,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    form: Mapping[str, str] | None = None,
+    *,
+    source: str = "127.0.0.1",
+    context: ssl.SSLContext | None = None,
+    whole: bool = True,
+) -> HttpAnswer:
+    """What a program gets that sends this and no more; no redirect is followed.
+
+    source: the loopback address that it calls from. whole: read the body, else the headers alone.
+    """
+    parts = urlsplit(url)
+    connection = (
+        HTTPSConnection(parts.netloc, timeout=30, context=context, source_address=(source, 0))
+        if context
+        else HTTPConnection(parts.netloc, timeout=30, source_address=(source, 0))
+    )
+    sent = dict(headers or {})
+    if form is not None:
+        sent["Content-Type"] = "application/x-www-form-urlencoded"
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    with closing(connection):
+        connection.request(method, target, urlencode(form) if form is not None else None, sent)
+        response = connection.getresponse()
+        fields = {name.lower(): value for name, value in response.getheaders()}
+        return HttpAnswer(response.status, fields, response.read() if whole else b"")
+
+
+def sign_in(
+    url: str, token: str, *, source: str = "127.0.0.1", context: ssl.SSLContext | None = None
+) -> dict[str, str]:
+    """The Cookie field of somebody who has signed in."""
+    answer = ask(f"{url}/login", "POST", form={"token": token}, source=source, context=context)
+    assert answer.status == 303, answer
+    return {"Cookie": answer.cookie}
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The Authorization field of somebody with this token."""
+    return {"Authorization": f"Bearer {token}"}

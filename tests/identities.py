@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -74,9 +75,10 @@ class TlsFiles:
     def client_ca(self) -> Path:
         return self.folder / "clients.pem"
 
-    def rotate(self) -> None:
+    def rotate(self, days: int = 365) -> None:
         """Writes a new certificate and key, of the same authority, one after the other."""
-        issued = self.authority.issue_cert("localhost", "127.0.0.1")
+        end = datetime.now(UTC) + timedelta(days=days)
+        issued = self.authority.issue_cert("localhost", "127.0.0.1", not_after=end)
         self.cert.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         self.key.write_bytes(issued.private_key_pem.bytes())
         self.key.chmod(0o600)

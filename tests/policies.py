@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from argus_grpc.v1.aggregate_pb2 import GroupBy, Measure
 from argus_grpc.v1.query_pb2 import EventQuery
 from tests.integration.test_filters import TYPES
 
-RoleTable = Mapping[str, Any]
+RoleTable: TypeAlias = dict[str, Any]
 
 NOW_S = int(time.time())
 HOUR_S = 3600

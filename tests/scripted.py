@@ -40,7 +40,7 @@ class Stall:
 
 
 class Wait(NamedTuple):
-    """A step that waits for this."""
+    """A step that waits for this, 20 s at most."""
 
     event: threading.Event
 
@@ -104,7 +104,7 @@ class ScriptedExports(ExportServiceServicer):
                     self.has_stalled.set()
                     this_call_ended.wait()
                 case Wait(event):
-                    event.wait()
+                    event.wait(20)
                 case EndWith():
                     context.abort_with_status(cast(grpc.Status, step))
                 case _:

@@ -28,8 +28,8 @@ _ALGORITHMS: Mapping[str, tuple[str, ...]] = {
     "P-256": ("ES256",),
     "P-384": ("ES384",),
     "P-521": ("ES512",),
-    "Ed25519": ("EdDSA", "Ed25519"),
-    "Ed448": ("EdDSA", "Ed448"),
+    "Ed25519": ("EdDSA",),
+    "Ed448": ("EdDSA",),
 }
 _MIN_RSA_BITS = 2048
 MAX_JWKS_BYTES = 1024 * 1024

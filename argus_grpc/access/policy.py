@@ -184,11 +184,14 @@ def _known_role(name: str, info: ValidationInfo) -> str:
     return name
 
 
+_SOME = Field(min_length=1, max_length=_MAX_VALUES)
+_OR_ALL = BeforeValidator(_none_for_all)
 _Rpcs: TypeAlias = list[Annotated[str, AfterValidator(_rpc)]]
-_Sources: TypeAlias = list[Annotated[str, AfterValidator(_source)]]
-_EventTypes: TypeAlias = list[Annotated[str, AfterValidator(_event_type)]]
+_Sources: TypeAlias = Annotated[
+    list[Annotated[str, AfterValidator(_source)]], _SOME, AfterValidator(_few_prefixes)
+]
+_EventTypes: TypeAlias = Annotated[list[Annotated[str, AfterValidator(_event_type)]], _SOME]
 _Columns: TypeAlias = list[Annotated[str, AfterValidator(_column)]]
-_SomeOrAll = (BeforeValidator(_none_for_all), Field(min_length=1, max_length=_MAX_VALUES))
 _Limit: TypeAlias = Annotated[int, Field(strict=True, ge=1, le=2**53)] | None
 
 
@@ -204,9 +207,9 @@ class _Limits(_Table):
 
 class _Role(_Table):
     # To be said of each: a role that was to read less would write too if this could be forgotten.
-    rpcs: Annotated[_Rpcs | None, BeforeValidator(_none_for_all)]
-    sources: Annotated[Annotated[_Sources, AfterValidator(_few_prefixes)] | None, *_SomeOrAll] = None
-    event_types: Annotated[_EventTypes | None, *_SomeOrAll] = None
+    rpcs: Annotated[_Rpcs | None, _OR_ALL]
+    sources: Annotated[_Sources | None, _OR_ALL] = None
+    event_types: Annotated[_EventTypes | None, _OR_ALL] = None
     forbidden_columns: _Columns = []
     redacted_columns: Annotated[_Columns, AfterValidator(_only_redacted)] = []
     max_age: Annotated[timedelta, BeforeValidator(parse_duration)] | None = None
@@ -246,7 +249,8 @@ def _told(mistake: Mapping[str, Any], depth: int) -> str:
         return f"no such key; allowed: {', '.join(_TABLES[depth].model_fields)}"
     if mistake["type"] == "missing":
         return f'must be said; allowed: "{_ALL}", or a list of {", ".join(RPCS)}'
+    said = "a table is allowed" if mistake["type"] in ("model_type", "dict_type") else mistake["msg"]
     shown = repr(mistake["input"])
     if len(shown) > _MAX_SHOWN:
         shown = f"{shown[:_MAX_SHOWN]}… ({len(shown)} characters)"
-    return f"{mistake['msg'].removeprefix('Value error, ')}, not {shown}"
+    return f"{said.removeprefix('Value error, ')}, not {shown}"

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from argus_grpc.audit.file import AppendedFile
-from argus_grpc.audit.record import lost_record, to_line, to_record
+from argus_grpc.audit.record import Moment, lost_record, to_line, to_record
 from argus_grpc.calls import Call
 from argus_grpc.errors import AuditUnavailable
 
@@ -83,7 +84,7 @@ class AuditLog:
         may leave."""
         self.check()
         written: Future[None] = Future()
-        self._append(_Waiting(lambda: to_record(call, None), written))
+        self._append(_Waiting(partial(to_record, call, None, Moment.now()), written))
         try:
             written.result(_WRITTEN_TIMEOUT_S)
         except TimeoutError:
@@ -91,7 +92,7 @@ class AuditLog:
 
     def ended(self, call: Call, code: str) -> None:
         """Records a call that is over; returns at once."""
-        self._append(_Waiting(lambda: to_record(call, code)))
+        self._append(_Waiting(partial(to_record, call, code, Moment.now())))
 
     def close(self) -> None:
         with self._changed:

@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from google.protobuf.json_format import MessageToDict
 
@@ -31,21 +32,34 @@ _REFUSALS = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Seconds since the Unix epoch, and by time.monotonic()."""
+
+    time_s: float
+    monotonic_s: float
+
+    @classmethod
+    def now(cls) -> Self:
+        return cls(time.time(), time.monotonic())
+
+
 def is_audited(method: str) -> bool:
     """Whether every call of a method has a record. Those of other methods have one when they are refused."""
     return _name(method) in _KINDS
 
 
-def to_record(call: Call, code: str | None) -> dict[str, Any] | None:
+def to_record(call: Call, code: str | None, moment: Moment) -> dict[str, Any] | None:
     """The record of a call that is over, by its status code's name; None if it needs none.
 
     code: None says that an export begins.
+    moment: when that was.
     """
     state = "BEGUN" if code is None else _state(call, code)
     if not is_audited(call.method) and state != "REFUSED":
         return None
     record = {
-        "time": _rfc3339(time.time()),
+        "time": _rfc3339(moment.time_s),
         "kind": _KINDS.get(_name(call.method), "other"),
         "state": state,
         "requestId": call.request_id,
@@ -54,7 +68,7 @@ def to_record(call: Call, code: str | None) -> dict[str, Any] | None:
         "method": call.method.lstrip("/"),
         "policyVersion": call.policy_version,
         "code": code,
-        "durationS": round(time.monotonic() - call.began_s, 6),
+        "durationS": round(moment.monotonic_s - call.began_s, 6),
     }
     if call.error is not None:
         record["reason"] = reason_of(call.error)

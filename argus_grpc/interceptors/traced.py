@@ -6,7 +6,7 @@ from functools import partial
 import grpc
 
 from argus_grpc.calls import current_call
-from argus_grpc.interceptors.call import OUR_METHODS, CallInterceptor
+from argus_grpc.interceptors.call import RPC_NAMES, CallInterceptor
 from argus_grpc.interceptors.calls import code_of
 from argus_grpc.tracing import Tracing
 
@@ -19,7 +19,7 @@ class Traced(CallInterceptor):
         self._tracing = tracing
 
     def concerns(self, method: str) -> bool:
-        return method.startswith(OUR_METHODS)
+        return method in RPC_NAMES
 
     def around(self, method: str, context: grpc.ServicerContext) -> AbstractContextManager[None]:  # noqa: ARG002
         return self._tracing.span(current_call(), context.invocation_metadata(), partial(code_of, context))

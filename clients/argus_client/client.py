@@ -2,18 +2,17 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, Self, TypeVar
 
 import pyarrow as pa
 
 from argus_client.connection import Connection, Method
-from argus_client.errors import Violation
 from argus_client.export import Export
-from argus_client.grouping import parse_group_key, parse_measure
 from argus_client.ingest import Batch, IngestResult, arrow_batches, ingest
 from argus_client.newest import Newest, read_newest
-from argus_client.query import EventQuery, invalid_request
+from argus_client.query import EventQuery
+from argus_client.requests import aggregates_request, events_request, not_allowed, to_names
 from argus_client.resuming import OnRetry
 from argus_client.retry import DEFAULT_RETRY_FOR_S, Backoff, RetryRule
 from argus_client.retrying import call_with_retries
@@ -23,22 +22,15 @@ from argus_client.transport import Tls
 from argus_grpc.v1.event_pb2 import Event, Events
 from argus_grpc.v1.export_pb2 import (
     Column,
-    Encoding,
     ListColumnsRequest,
-    Order,
     PlanExportRequest,
     PlanExportResponse,
-    StreamAggregatesRequest,
-    StreamEventsRequest,
 )
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 
 DEFAULT_TARGET = "localhost:50051"
 
-_ORDERS: Mapping[str, "Order.ValueType"] = {"time": Order.ORDER_TIME, "arrival": Order.ORDER_ARRIVAL}
 _T = TypeVar("_T")
-_DEFAULT_BATCH_BYTES = 2 * 1024 * 1024
-_BATCH_BYTES = range(16 * 1024, _DEFAULT_BATCH_BYTES + 1)
 
 
 class ExportClient:
@@ -52,8 +44,9 @@ class ExportClient:
         unix:) is spoken to in plaintext, any other over TLS with the system's trust store.
     insecure: plaintext in any case: whoever is on the way can read and change all, the token included.
     retry_for_s: an export that has begun goes on by itself when the server goes away, trying again
-        for so many seconds without progress; 0: it fails at once. One that the server asks to come
-        back later is tried again even before it has begun. So is a batch of events, see `send_batch`.
+        for so many seconds without progress; 0: it fails at once. Whatever the server asks to come back
+        later for is tried again even before it has begun; so is, once, what it refused for a token that
+        has been replaced since. A batch of events is sent again too, see `send_batch`.
     backoff: how long it waits between these tries.
     """
 
@@ -68,7 +61,7 @@ class ExportClient:
         backoff: Backoff | None = None,
     ) -> None:
         if not retry_for_s >= 0:
-            raise _not_allowed("retry_for_s", retry_for_s, "0 (never) or more seconds")
+            raise not_allowed("retry_for_s", retry_for_s, "0 (never) or more seconds")
         self._rule = RetryRule(retry_for_s, backoff or Backoff())
         self._connection = Connection.open(target, token=token, tls=tls, insecure=insecure)
         self._closed = threading.Event()
@@ -119,19 +112,14 @@ class ExportClient:
         on_retry: called before each wait to try again: which try it is since the last progress,
             from 1, the seconds until then, and the error.
         """
-        if order not in _ORDERS:
-            raise _not_allowed("order", order, " and ".join(_ORDERS))
-        if limit is not None and follow:
-            raise _not_allowed("limit", limit, "None for an export that is followed")
-        _check_sizes(limit, max_batch_bytes, resume_from)
-        request = StreamEventsRequest(
-            query=(query or EventQuery()).to_message(),
-            columns=_to_names(columns),
-            encoding=Encoding.ENCODING_ARROW,
-            limit=limit or 0,
-            order=_ORDERS[order],
+        request = events_request(
+            query,
+            columns,
+            limit=limit,
+            order=order,
             follow=follow,
-            max_batch_bytes=max_batch_bytes or _DEFAULT_BATCH_BYTES,
+            max_batch_bytes=max_batch_bytes,
+            after=resume_from,
         )
         return Export(self._connection, request, resume_from=resume_from, rule=self._rule, on_retry=on_retry)
 
@@ -160,14 +148,8 @@ class ExportClient:
 
         The other arguments are those of `export`.
         """
-        _check_sizes(limit, max_batch_bytes, resume_from)
-        request = StreamAggregatesRequest(
-            query=(query or EventQuery()).to_message(),
-            group_by=_parsed("group_by", group_by, parse_group_key),
-            measures=_parsed("measures", measures or "count", parse_measure),
-            encoding=Encoding.ENCODING_ARROW,
-            limit=limit or 0,
-            max_batch_bytes=max_batch_bytes or _DEFAULT_BATCH_BYTES,
+        request = aggregates_request(
+            query, group_by, measures, limit=limit, max_batch_bytes=max_batch_bytes, after=resume_from
         )
         return Export(self._connection, request, resume_from=resume_from, rule=self._rule, on_retry=on_retry)
 
@@ -184,7 +166,7 @@ class ExportClient:
 
         on_retry: as for `send_batch`.
         """
-        request = PlanExportRequest(query=(query or EventQuery()).to_message(), columns=_to_names(columns))
+        request = PlanExportRequest(query=(query or EventQuery()).to_message(), columns=to_names(columns))
         return self._ask(lambda: self._connection.exports.PlanExport, request, on_retry)
 
     def newest(
@@ -197,8 +179,8 @@ class ExportClient:
             time ranges find where the newest begin, so that those before them are not read.
         """
         if limit < 1:
-            raise _not_allowed("limit", limit, "1 or more")
-        return read_newest(self, query or EventQuery(), _to_names(columns), limit)
+            raise not_allowed("limit", limit, "1 or more")
+        return read_newest(self, query or EventQuery(), to_names(columns), limit)
 
     def columns(self, *, on_retry: OnRetry | None = None) -> tuple[Column, ...]:
         """All columns that this caller may see, in the order of the schema. Asked again as `plan` is."""
@@ -341,29 +323,3 @@ class _OtherCaller(ExportClient):
 
     def close(self) -> None:
         """Nothing: the connection is the first client's."""
-
-
-def _to_names(columns: str | Iterable[str]) -> tuple[str, ...]:
-    # A lone string would else be taken as its letters.
-    return (columns,) if isinstance(columns, str) else tuple(columns)
-
-
-def _parsed(field: str, texts: str | Iterable[str], parse: Callable[[str], _T]) -> tuple[_T, ...]:
-    try:
-        return tuple(parse(text) for text in _to_names(texts))
-    except ValueError as error:
-        raise invalid_request((Violation(field, str(error)),)) from None
-
-
-def _check_sizes(limit: int | None, max_batch_bytes: int | None, resume_from: ResumePoint | None) -> None:
-    if limit is not None and limit < 1:
-        raise _not_allowed("limit", limit, "1 or more; None for no limit")
-    if limit is not None and resume_from is not None and limit < resume_from.rows:
-        raise _not_allowed("limit", limit, f"{resume_from.rows} or more, the events before resume_from")
-    if max_batch_bytes is not None and max_batch_bytes not in _BATCH_BYTES:
-        allowed = f"{_BATCH_BYTES.start} to {_BATCH_BYTES.stop - 1}; None for 2 MiB"
-        raise _not_allowed("max_batch_bytes", max_batch_bytes, allowed)
-
-
-def _not_allowed(field: str, value: object, allowed: str) -> Exception:
-    return invalid_request((Violation(field, f"{value!r} is not allowed; allowed: {allowed}"),))

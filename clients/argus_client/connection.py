@@ -56,7 +56,7 @@ class Channel:
         self._open = open_channel(target, tls, _CHANNEL_OPTIONS)
         self._exports = ExportServiceStub(self._open)
         self._ingests = IngestServiceStub(self._open)
-        self._renewing = threading.Lock()
+        self._changing = threading.Lock()
         self._streams: weakref.WeakSet[MessageStream[Any]] = weakref.WeakSet()
 
     @property
@@ -71,11 +71,14 @@ class Channel:
 
     def add_stream(self, call: MessageStream[Any]) -> None:
         """Has `close` call it off, whichever connection it is on."""
-        self._streams.add(call)
+        with self._changing:
+            self._streams.add(call)
 
     def close(self) -> None:
         """Calls that are under way end as cancelled."""
-        for call in list(self._streams):
+        with self._changing:
+            streams = list(self._streams)
+        for call in streams:
             call.cancel()
         self._open.close()
 
@@ -90,7 +93,7 @@ class Channel:
         found = self._look_at_files()
         if not found or found == self._stamp:
             return
-        with self._renewing:
+        with self._changing:
             if found == self._stamp:
                 return
             try:

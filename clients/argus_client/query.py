@@ -196,7 +196,9 @@ def parse_source_prefix(source: str) -> str | None:
         raise TypeError(f"{source!r} is not a source; allowed: text")
     beginning = source.removesuffix("*")
     if "*" in beginning:
-        raise ValueError(f"{source!r} has a * before its end; allowed: one at the end, for what begins so")
+        raise ValueError(
+            f"{source!r} has a * before its end; allowed: a name, or what names begin with and a * at the end"
+        )
     return None if beginning == source else beginning
 
 

@@ -18,7 +18,7 @@ def answer(
     request: Request, body: bytes, media_type: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """200 with this body."""
-    sent = {"Vary": "Accept-Encoding", "Cache-Control": "no-store", **(headers or {})}
+    sent = {"Vary": "Accept-Encoding", **(headers or {})}
     if (
         content_coding(request.headers.getlist("accept-encoding")) == "gzip"
         and len(body) >= _LEAST_COMPRESSED_BYTES

@@ -39,17 +39,16 @@ class FileRequest:
 class Download:
     """Makes the bytes of one answer. `run` is for a thread of its own, `close` for any.
 
-    coding: of the bytes on their way, beside the file's own compression.
+    client: for it alone; `run` closes it. coding: of the bytes on their way, beside the file's own
+    compression.
     """
 
     def __init__(
         self,
-        server: str,
+        client: ExportClient,
         request: FileRequest,
         coding: ContentCoding,
         put: Callable[[Chunk], None],
-        *,
-        retry_for_s: float,
         on_retry: OnRetry,
     ) -> None:
         self._form = request.form
@@ -63,8 +62,7 @@ class Download:
         """How many have been rendered."""
         self.size_bytes = 0
         """How many bytes of the file have been made, before the coding."""
-        # A client of its own, so a connection of its own: one that is not read holds up no other.
-        self._client = ExportClient(server, retry_for_s=retry_for_s)
+        self._client = client
         self._export = request.export(self._client, self._before_retry)
         self._limited = LimitedExport(self._export, request.limit)
 

@@ -6,6 +6,7 @@ from starlette.types import Receive, Scope, Send
 from argus_client.formats import FORMATS
 from argus_client.rendering import DEFAULT_FORMAT
 from argus_client.times import INT64_MAX
+from argus_dashboard.callers import caller_of
 from argus_dashboard.download import FileRequest
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.parameters import Parameter, choice, flag, parse_query, whole_number
@@ -97,6 +98,7 @@ class ExportEndpoint:
             form=form,
         )
         headers = file_headers("export", values, form)
-        with gateway.watched.watching(values["download_id"]) as watched, values.naming_violations():
+        watching = gateway.watched.watching(caller_of(request), values["download_id"])
+        with watching as watched, values.naming_violations():
             way = Way(gateway.downloads, gateway.download_threads, headers, watched)
             await send_file(request, receive, send, file, way)

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from argus_client import ArgusClientError, EventQuery, Export, ExportClient, ResumePoint
 from argus_client.formats.objects import objects_text
 from argus_dashboard.api import PLAN_PARAMETERS
+from argus_dashboard.callers import caller_of
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.handover import Chunk, Handover
 from argus_dashboard.parameters import Values, parse_query, shown
@@ -24,7 +26,6 @@ FOLLOW_PARAMETERS = PLAN_PARAMETERS
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-store",
     # A proxy that gathers an answer would hold events back.
     "X-Accel-Buffering": "no",
 }
@@ -75,15 +76,28 @@ class FollowEndpoint:
         # Of a fresh one, browsers send an empty one, or none.
         last_id = request.headers.get("last-event-id")
         place = Place.parse(last_id) if last_id else None
-        follower = Follower(gateway.config.server, gateway.config.retry_for_s, query, values, place)
+        caller = caller_of(request)
         with gateway.follows.take(), values.naming_violations():
+            follower = Follower(await gateway.connect(caller), query, values, place)
             answer = StreamedAnswer(scope, send, gateway.config.stall_timeout_s)
-            await unless_gone(receive, _follow(gateway, follower, answer, is_head=request.method == "HEAD"))
+            waits = [gateway.is_stopping.wait]
+            if caller.session is not None:
+                waits.append(partial(request.app.state.sessions.wait_until_over, caller.session))
+            is_head = request.method == "HEAD"
+            await unless_gone(receive, _follow(gateway, follower, answer, waits, is_head=is_head))
 
 
-async def _follow(gateway: Gateway, follower: "Follower", answer: StreamedAnswer, *, is_head: bool) -> None:
+async def _follow(
+    gateway: Gateway,
+    follower: "Follower",
+    answer: StreamedAnswer,
+    waits: Iterable[Callable[[], Awaitable[object]]],
+    *,
+    is_head: bool,
+) -> None:
+    """waits: when one of them is over, the stream ends."""
     handover = Handover()
-    stopping = asyncio.ensure_future(gateway.is_stopping.wait())
+    ends = [asyncio.ensure_future(wait()) for wait in waits]
     try:
         with handover.produced_by(
             gateway.follow_threads, lambda: follower.run(handover.put), follower.close
@@ -94,7 +108,7 @@ async def _follow(gateway: Gateway, follower: "Follower", answer: StreamedAnswer
             sending = asyncio.ensure_future(answer.send(chunks))
             try:
                 if not is_head:
-                    await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait((sending, *ends), return_when=asyncio.FIRST_COMPLETED)
                     if sending.done():
                         sending.result()
             finally:
@@ -108,16 +122,15 @@ async def _follow(gateway: Gateway, follower: "Follower", answer: StreamedAnswer
             _log.exception("following failed")
         raise answer.break_off(error) from error
     finally:
-        stopping.cancel()
+        for end in ends:
+            end.cancel()
 
 
 class Follower:
     """Makes the stream of one export that is followed. `run` is for a thread of its own, `close` for any."""
 
-    def __init__(
-        self, server: str, retry_for_s: float, query: EventQuery, values: Values, place: Place | None
-    ) -> None:
-        self._client = ExportClient(server, retry_for_s=retry_for_s)
+    def __init__(self, client: ExportClient, query: EventQuery, values: Values, place: Place | None) -> None:
+        self._client = client
         self._query = query
         self._values = values
         self._place = place

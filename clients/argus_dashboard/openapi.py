@@ -1,5 +1,6 @@
 """/openapi.json: the HTTP side described in OpenAPI 3.1, out of the tables that it is served by."""
 
+from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
@@ -9,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from argus_dashboard.answers import json_answer
-from argus_dashboard.operations import OPERATIONS, Operation
+from argus_dashboard.operations import Operation, by_path
 from argus_dashboard.parameters import Parameter, parse_query
-from argus_dashboard.problems import STATUSES
+from argus_dashboard.problems import FORM_STATUSES, STATUSES
 
 _PROBLEM = {
     "type": "object",
@@ -35,11 +36,36 @@ _PROBLEM = {
             },
         },
         "requestId": {"type": "string"},
+        "limit": {"type": "string", "description": "Of limit-exceeded and too-much: the limit's name."},
     },
     "required": ["type", "title", "status", "detail", "errors"],
 }
 _RETRY_AFTER = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer", "minimum": 1}}}
-_PASSING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_HEADERS: Mapping[HTTPStatus, Any] = {
+    HTTPStatus.UNAUTHORIZED: {
+        "WWW-Authenticate": {"description": "Bearer.", "schema": {"const": "Bearer"}},
+    },
+    HTTPStatus.TOO_MANY_REQUESTS: _RETRY_AFTER,
+    HTTPStatus.SERVICE_UNAVAILABLE: _RETRY_AFTER,
+}
+_DESCRIPTIONS: Mapping[HTTPStatus, str] = {
+    HTTPStatus.UNAUTHORIZED: "not-signed-in: the server asks who it is, and knows no such token.",
+    HTTPStatus.FORBIDDEN: "not-allowed: the caller's role does not have this; errors names the parameters.",
+    HTTPStatus.TOO_MANY_REQUESTS: "limit-exceeded: limit names it; come again after Retry-After.",
+}
+_SECURITY: Mapping[str, Any] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of the Argus server. It goes before a session.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-argus-session",
+        "description": "Of POST /login. Over plain HTTP it is named argus-session.",
+    },
+}
 
 
 async def openapi(request: Request) -> Response:
@@ -56,18 +82,24 @@ def description() -> dict[str, Any]:
         "info": {
             "title": "Argus dashboard",
             "version": version("argus-export"),
-            "description": "Events of JVMs, out of an Argus server. All is read by GET; HEAD gives the same "
-            "headers. Unknown parameters and values are refused with 400, which names them.",
+            "description": "Events of JVMs, out of an Argus server. All but sign-in is read by GET; HEAD "
+            "gives the same headers. Unknown parameters and values are refused with 400, which names them.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": {operation.path: {"get": _get(operation)} for operation in OPERATIONS},
-        "components": {"schemas": {"Problem": _PROBLEM}},
+        "paths": {
+            path: {operation.method.lower(): _described(operation) for operation in operations}
+            for path, operations in by_path().items()
+        },
+        # None of them: a server that asks nobody who it is serves all.
+        "security": [{}, *({name: []} for name in _SECURITY)],
+        "components": {"schemas": {"Problem": _PROBLEM}, "securitySchemes": _SECURITY},
     }
 
 
-def _get(operation: Operation) -> dict[str, Any]:
-    return {
-        "operationId": operation.path.strip("/").replace("/", "-"),
+def _described(operation: Operation) -> dict[str, Any]:
+    is_post = operation.method == "POST"
+    described: dict[str, Any] = {
+        "operationId": operation.path.strip("/").replace("/", "-") + ("-post" if is_post else ""),
         "summary": operation.summary,
         "parameters": [
             *map(_parameter, operation.parameters),
@@ -77,14 +109,26 @@ def _get(operation: Operation) -> dict[str, Any]:
             ),
         ],
         "responses": {
-            "200": {
-                "description": "All is well.",
-                "content": dict(operation.content),
-                "headers": dict(operation.headers),
+            **({"200": _whole(operation)} if operation.content else {}),
+            **{
+                str(int(status)): _problem(status, operation)
+                for status in (*STATUSES, *(FORM_STATUSES if is_post else ()))
             },
-            **{str(int(status)): _problem(status) for status in STATUSES},
             **operation.other_answers,
         },
+    }
+    if operation.form:
+        schema = {"type": "object", "properties": dict(operation.form), "additionalProperties": False}
+        content = {"application/x-www-form-urlencoded": {"schema": schema}}
+        described["requestBody"] = {"content": content, "required": True}
+    return described
+
+
+def _whole(operation: Operation) -> dict[str, Any]:
+    return {
+        "description": "All is well.",
+        "content": dict(operation.content),
+        "headers": dict(operation.headers),
     }
 
 
@@ -104,9 +148,11 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     return described | ({"style": "form", "explode": True} if parameter.repeats else {})
 
 
-def _problem(status: HTTPStatus) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "description": status.phrase,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+def _problem(status: HTTPStatus, operation: Operation) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
     }
-    return described | ({"headers": _RETRY_AFTER} if status in _PASSING else {})
+    if operation.path == "/login" and operation.method == "POST":
+        content["text/html"] = {"schema": {"type": "string"}}
+    described: dict[str, Any] = {"description": _DESCRIPTIONS.get(status, status.phrase), "content": content}
+    return described | ({"headers": _HEADERS[status]} if status in _HEADERS else {})

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from argus_dashboard import api
 from argus_dashboard.aggregate import AGGREGATE_PARAMETERS, AggregateEndpoint
@@ -10,6 +10,7 @@ from argus_dashboard.export import EXPORT_PARAMETERS, ExportEndpoint
 from argus_dashboard.follow import FOLLOW_PARAMETERS, FollowEndpoint
 from argus_dashboard.parameters import Parameter
 from argus_dashboard.sending import MEDIA_TYPES
+from argus_dashboard.signing_in import NEXT_PARAMETER, SIGN_IN_PARAMETERS, SignIn, sign_out, signed_in
 from argus_dashboard.watched import DOWNLOAD_PARAMETERS, download
 
 _INTEGER = {"type": "integer", "format": "int64"}
@@ -48,6 +49,10 @@ _COLUMN = _closed(
     description=_TEXT,
     carriedBy={**_TEXTS, "description": "The event types that have it; empty: all."},
     isDefault={"type": "boolean"},
+    isRedacted={
+        "type": "boolean",
+        "description": "The caller's role sees NULL for it.",
+    },
 )
 _PLAN = _closed(
     totalEvents=_INTEGER,
@@ -94,10 +99,15 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": _TEXT}
 
 
+def _seen(description: str, headers: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": description, "headers": {"Location": _header("Where to go."), **headers}}
+
+
 def _file(json_schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**{media_type: {} for media_type in MEDIA_TYPES}, **_json(json_schema)}
 
 
+_PAGE = {"text/html": {"schema": _TEXT}}
 _FILE_HEADERS = {
     "X-Argus-Export-Id": _header("Names the export in logs."),
     "X-Argus-Exported-At": _header("When it began."),
@@ -111,18 +121,21 @@ _FILE_HEADERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One path that is read by GET and HEAD.
+    """What one path does by GET and HEAD, or by POST.
 
-    content: of the 200, by media type. headers: of the 200. request_headers: beyond the usual ones.
-    other_answers: those that are no problem+json, by status.
+    content: of the 200, by media type; none: there is no 200. headers: of the 200. request_headers: beyond
+    the usual ones. form: the schemas of a POST's fields. other_answers: those that are no problem+json, by
+    status.
     """
 
     path: str
     endpoint: Callable[..., Any]
     summary: str
+    method: Literal["GET", "POST"] = "GET"
     parameters: tuple[Parameter, ...] = ()
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, Any] = field(default_factory=dict)
+    form: Mapping[str, Any] = field(default_factory=dict)
     request_headers: Mapping[str, str] = field(default_factory=dict)
     other_answers: Mapping[str, Any] = field(default_factory=dict)
 
@@ -151,7 +164,7 @@ OPERATIONS = (
     Operation(
         path="/api/columns",
         endpoint=api.columns,
-        summary="The columns, event types, group keys and measures that there are.",
+        summary="The columns, event types, group keys and measures that there are for the caller.",
         content=_json(
             _closed(
                 columns={"type": "array", "items": _COLUMN},
@@ -195,6 +208,39 @@ OPERATIONS = (
         content=_json(_DOWNLOAD),
     ),
     Operation(
+        path="/api/session",
+        endpoint=signed_in,
+        summary="Whether the cookie is of somebody who is signed in, and what their token says of itself.",
+        content=_json(_closed(signedIn={"type": "boolean"}, name={"type": ["string", "null"]})),
+    ),
+    Operation(
+        path="/login",
+        endpoint=SignIn,
+        summary="The page to sign in on.",
+        parameters=SIGN_IN_PARAMETERS,
+        content=_PAGE,
+    ),
+    Operation(
+        path="/login",
+        method="POST",
+        endpoint=SignIn,
+        summary="Signs in: gives a session cookie for a token that the server takes. Ten tries a minute from "
+        "one address. What takes text/html gets its refusals as the page.",
+        form={"token": _TEXT, "next": {**NEXT_PARAMETER.schema, "default": NEXT_PARAMETER.default}},
+        other_answers={
+            "303": _seen("Signed in.", {"Set-Cookie": _header("The session's, until the browser ends.")}),
+        },
+    ),
+    Operation(
+        path="/logout",
+        method="POST",
+        endpoint=sign_out,
+        summary="Signs out: ends the session and what it follows.",
+        other_answers={
+            "303": _seen("Signed out.", {"Set-Cookie": _header("Takes the session's cookie away.")}),
+        },
+    ),
+    Operation(
         path="/healthz",
         endpoint=api.healthz,
         summary="Whether the dashboard runs, and its server answers.",
@@ -202,3 +248,11 @@ OPERATIONS = (
         other_answers={"503": {"description": "The server does not answer.", "content": _json(_HEALTH)}},
     ),
 )
+
+
+def by_path() -> dict[str, list[Operation]]:
+    """All of them, by their paths; those of one path have one endpoint."""
+    found: dict[str, list[Operation]] = {}
+    for operation in OPERATIONS:
+        found.setdefault(operation.path, []).append(operation)
+    return found

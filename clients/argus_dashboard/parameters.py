@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from argus_client import EventsMissed, InvalidRequest, Violation
+from argus_client import EventsMissed, InvalidRequest, NotAllowed, Violation
 from argus_client.query import tell_violations
 from argus_dashboard.problems import BadParameter, Problem, bad_parameters, problem_of
 
@@ -113,7 +113,7 @@ class Values:
         """What the server finds wrong with fields of its request is told of this one's parameters."""
         try:
             yield
-        except (InvalidRequest, EventsMissed) as error:
+        except (InvalidRequest, EventsMissed, NotAllowed) as error:
             problem = problem_of(error, [self._tell(violation) for violation in error.violations])
             assert problem is not None
             raise problem from error
@@ -123,7 +123,9 @@ class Values:
         field = violation.field.replace("query.source_prefixes", "query.sources").partition("[")[0]
         found = _FIELD.match(field if field == "query.sources" else violation.field)
         for parameter in self._parameters:
-            if found and parameter.field == found["path"] and parameter.name in self._given:
+            # thread_name is refused as a whole, whichever way it fits.
+            is_meant = found and f"{parameter.field}.".startswith(f"{found['path']}.")
+            if found and is_meant and parameter.name in self._given:
                 given = _items(parameter, self._given[parameter.name])
                 place = found["place"]
                 texts = [given[int(place)]] if place and int(place) < len(given) else given

@@ -16,12 +16,15 @@ from argus_client import (
     InvalidRequest,
     LimitExceeded,
     NotAllowed,
+    NotSignedIn,
     ResumeRefused,
     ServerError,
     ServerUnavailable,
 )
 
 _URN = "urn:argus-export:problem:"
+# RFC 9110, section 11.6.1: how to come again.
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 INTERNAL_TEXT = "internal error; the dashboard's log has more under this request id"
 
 
@@ -40,6 +43,7 @@ class Problem(Exception):
 
     kind: the end of the problem's type URI, lower case with hyphens.
     retry_after_s: when to come again; goes out as Retry-After in whole seconds, 1 or more.
+    limit: the name of the one that was met.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Problem(Exception):
         errors: Iterable[BadParameter] = (),
         retry_after_s: float | None = None,
         headers: Mapping[str, str] | None = None,
+        limit: str | None = None,
         **members: str,
     ) -> None:
         super().__init__(detail)
@@ -59,7 +64,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
-        self._members = members
+        self._members = members if limit is None else {"limit": limit, **members}
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
 
@@ -85,12 +90,20 @@ def bad_parameters(errors: Iterable[BadParameter]) -> Problem:
 def limit_reached(limit: str, value: int, of_what: str, retry_after_s: float) -> Problem:
     """429: as much as the limit of that name allows is under way."""
     detail = f"{limit}: the limit of {value} {of_what} is reached; try again later"
-    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", detail, retry_after_s=retry_after_s)
+    return Problem(
+        HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", detail, retry_after_s=retry_after_s, limit=limit
+    )
+
+
+def not_signed_in(detail: str) -> Problem:
+    """401."""
+    return Problem(HTTPStatus.UNAUTHORIZED, "not-signed-in", detail, headers=_CHALLENGE)
 
 
 # The first row that fits an error tells it. Seconds are for Retry-After where the server names none.
 _TABLE: tuple[tuple[type[ArgusClientError], HTTPStatus, str, float | None], ...] = (
     (InvalidRequest, HTTPStatus.BAD_REQUEST, "invalid-request", None),
+    (NotSignedIn, HTTPStatus.UNAUTHORIZED, "not-signed-in", None),
     (NotAllowed, HTTPStatus.FORBIDDEN, "not-allowed", None),
     (ServerUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "server-unavailable", 5.0),
     (LimitExceeded, HTTPStatus.TOO_MANY_REQUESTS, "limit-exceeded", None),
@@ -108,10 +121,18 @@ STATUSES = sorted(
         _TOO_MUCH,
         HTTPStatus.NOT_ACCEPTABLE,
         HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         HTTPStatus.INTERNAL_SERVER_ERROR,
     }
 )
 """Those of every problem that a path that is there may answer with."""
+
+FORM_STATUSES = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
+"""Beside them, those of one that takes a form."""
 
 
 def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> Problem | None:
@@ -122,7 +143,7 @@ def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> 
     told = tuple(errors)
     if isinstance(error, LimitExceeded) and error.retry_after_s is None:
         # One that does not pass: another request is needed.
-        return Problem(_TOO_MUCH, "too-much", str(error), errors=told)
+        return Problem(_TOO_MUCH, "too-much", str(error), errors=told, limit=error.limit)
     for kind, status, name, default_retry_s in _TABLE:
         if isinstance(error, kind):
             retry_after_s = getattr(error, "retry_after_s", None)
@@ -132,6 +153,8 @@ def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> 
                 "; ".join(f"{e.parameter}: {e.detail}" for e in told) or str(error),
                 errors=told,
                 retry_after_s=default_retry_s if retry_after_s is None else retry_after_s,
+                headers=_CHALLENGE if status == HTTPStatus.UNAUTHORIZED else None,
+                limit=error.limit if isinstance(error, LimitExceeded) else None,
             )
     return None
 

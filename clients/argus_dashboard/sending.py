@@ -18,6 +18,7 @@ from argus_client import ArgusClientError
 from argus_client.formats import FORMATS, RenderOptions, make_renderer
 from argus_client.rendering import FileForm
 from argus_client.times import format_instant
+from argus_dashboard.callers import caller_of
 from argus_dashboard.download import Download, FileRequest
 from argus_dashboard.gateway import Gateway, Slots
 from argus_dashboard.handover import Handover
@@ -73,14 +74,8 @@ async def _send(request: Request, send: Send, file: FileRequest, way: Way, codin
     gateway: Gateway = request.app.state.gateway
     answer = StreamedAnswer(request.scope, send, gateway.config.stall_timeout_s)
     handover = Handover()
-    download = Download(
-        gateway.config.server,
-        file,
-        coding,
-        handover.put,
-        retry_for_s=gateway.config.retry_for_s,
-        on_retry=partial(_tell_retry, way.watched),
-    )
+    client = await gateway.connect(caller_of(request))
+    download = Download(client, file, coding, handover.put, partial(_tell_retry, way.watched))
     produce = download.run_head if request.method == "HEAD" else download.run
     started_s = time.monotonic()
     outcome = "the reader went away"
@@ -141,7 +136,6 @@ def file_headers(name: str, values: Values, form: FileForm) -> dict[str, str]:
     headers = {
         "Content-Type": _COMPRESSED_MEDIA_TYPES.get(form.compression, _MEDIA_TYPES[form.format]),
         "Content-Disposition": f'attachment; filename="argus-{name}-{day}.{ending}"',
-        "Cache-Control": "no-store",
     }
     if not _is_compressed(form):
         headers["Vary"] = "Accept-Encoding"

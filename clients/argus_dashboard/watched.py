@@ -16,8 +16,10 @@ from starlette.responses import Response
 
 from argus_client import ArgusClientError
 from argus_dashboard.answers import json_answer
+from argus_dashboard.callers import Caller, caller_of
 from argus_dashboard.download import Download
 from argus_dashboard.parameters import Parameter, parse_query, shown
+from argus_dashboard.problems import not_signed_in
 from argus_dashboard.streaming import AnswerBroken
 
 MAX_KEPT = 1_024
@@ -91,17 +93,17 @@ class WatchedDownloads:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._by_id: dict[str, Watched] = {}
+        self._by_id: dict[tuple[bytes, str], Watched] = {}
 
     @contextmanager
-    def watching(self, id: str | None) -> Iterator[Watched]:
-        """Around all that a download is; None: nobody asks for it. An id that is known begins anew: a browser
-        tries again under the same."""
+    def watching(self, caller: Caller, id: str | None) -> Iterator[Watched]:
+        """Around all that a download is; None: nobody asks for it. An id that this caller gave before begins
+        anew: a browser tries again under the same."""
         watched = Watched()
         if id is not None:
-            self._by_id.pop(id, None)
+            self._by_id.pop((caller.key, id), None)
             self._make_room()
-            self._by_id[id] = watched
+            self._by_id[caller.key, id] = watched
         try:
             yield watched
         except AnswerBroken as error:
@@ -115,24 +117,24 @@ class WatchedDownloads:
                 # What a reader calls off by going away raises nothing here.
                 watched.end(self._clock(), "whole" if watched.state == "whole" else "cancelled")
 
-    def get(self, id: str) -> Watched:
-        """The download of that id, as far as it is now; an unknown one has not been asked for, or is
-        forgotten."""
+    def get(self, caller: Caller, id: str) -> Watched:
+        """The caller's download of that id, as far as it is now; an unknown one has not been asked for, is
+        forgotten, or is another's."""
         self._forget_old()
-        watched = self._by_id.get(id, Watched("unknown"))
+        watched = self._by_id.get((caller.key, id), Watched("unknown"))
         watched.update()
         return watched
 
     def _forget_old(self) -> None:
         oldest_s = self._clock() - KEPT_S
-        for id, watched in list(self._by_id.items()):
+        for key, watched in list(self._by_id.items()):
             if watched.ended_s is not None and watched.ended_s < oldest_s:
-                del self._by_id[id]
+                del self._by_id[key]
 
     def _make_room(self) -> None:
         self._forget_old()
         while len(self._by_id) >= MAX_KEPT:
-            ended = (id for id, watched in self._by_id.items() if watched.ended_s is not None)
+            ended = (key for key, watched in self._by_id.items() if watched.ended_s is not None)
             del self._by_id[next(ended)]
 
 
@@ -143,7 +145,11 @@ async def download(request: Request) -> Response:
     """GET /api/download: how far a download is, and how it ended."""
     values = parse_query(request.scope["query_string"], DOWNLOAD_PARAMETERS)
     downloads: WatchedDownloads = request.app.state.gateway.watched
-    watched = downloads.get(values["download_id"])
+    caller = caller_of(request)
+    if caller.was_signed_in:
+        # What it asks for is nobody's now: it would wait for ever.
+        raise not_signed_in("the session has ended; sign in again")
+    watched = downloads.get(caller, values["download_id"])
     return json_answer(
         request,
         {

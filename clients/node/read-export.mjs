@@ -1,5 +1,7 @@
-// Prints every event of a server, one JSON object a line: node read-export.mjs [HOST:PORT]
+// Prints every event of a server, one JSON object a line: node read-export.mjs [HOST:PORT [CA_FILE]]
+// With a CA_FILE it speaks TLS; ARGUS_TOKEN in the environment says who calls.
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
@@ -11,11 +13,15 @@ const definition = protoLoader.loadSync("argus_grpc/v1/export.proto", {
 });
 const { ExportService } = grpc.loadPackageDefinition(definition).argus_grpc.v1;
 
-const client = new ExportService(process.argv[2] ?? "localhost:50051", grpc.credentials.createInsecure());
+const [address = "localhost:50051", ca] = process.argv.slice(2);
+const credentials = ca ? grpc.credentials.createSsl(readFileSync(ca)) : grpc.credentials.createInsecure();
+const client = new ExportService(address, credentials);
+const metadata = new grpc.Metadata();
+if (process.env.ARGUS_TOKEN) metadata.set("authorization", `Bearer ${process.env.ARGUS_TOKEN}`);
 let rows = 0;
 let summary;
 try {
-  for await (const response of client.StreamEvents({ encoding: "ENCODING_ROWS" })) {
+  for await (const response of client.StreamEvents({ encoding: "ENCODING_ROWS" }, metadata)) {
     for (const event of response.batch?.rows?.events ?? []) {
       rows += 1;
       if (!process.stdout.write(`${JSON.stringify(event)}\n`)) await once(process.stdout, "drain");

@@ -15,6 +15,7 @@ from tests.bench.processes import argus_server
 from tests.bench.report import Report
 from tests.bench.rounds import Comparison
 from tests.bench.scaling import measure_scaling
+from tests.bench.secured import SecuredBench
 
 _LATENCY_SHARES = (0.1, 1, 5)
 _SCALING_SHARES = (0.1, 0.2, 0.5, 1, 2, 5)
@@ -93,6 +94,13 @@ def _rows(plan: Plan, address: str) -> _Found:
     return _drain_bench(plan, address).compare_rows()
 
 
+def _secured(plan: Plan, address: str) -> _Found:
+    folder = plan.folder / "secured"
+    folder.mkdir()
+    database = copied_store(plan.rows, folder)
+    return SecuredBench(address, database, plan.rows, plan.runs, folder, plan.tell).compare()
+
+
 def _file_bench(plan: Plan, address: str) -> FileBench:
     database = cached_store(plan.rows)
     return FileBench(address, database, plan.rows, plan.runs, plan.folder, plan.tell)
@@ -127,6 +135,7 @@ _OF_ONE_SERVER: Mapping[str, Callable[[Plan, str], _Found]] = {
     "jsonl": _jsonl,
     "arrow": _arrow,
     "rows": _rows,
+    "secured": _secured,
 }
 _OF_FRESH_SERVERS: Mapping[str, Callable[[Plan, Report], None]] = {
     "ingest": _ingest,

@@ -15,6 +15,8 @@ import pytest
 from argus_grpc.v1.event_pb2 import Event, Events, EventType
 from argus_grpc.v1.export_pb2 import EventBatch, ExportHeader, StreamEventsRequest, StreamEventsResponse
 from tests.conftest import RunningServer
+from tests.identities import TlsFiles, make_token, tls_server
+from tests.processes import ENVIRONMENT
 
 CLIENT = Path(__file__).parents[2] / "clients" / "node"
 NPM_CI = ["npm", "ci", "--omit=dev", "--no-progress", "--fetch-retries=1"]
@@ -62,10 +64,28 @@ def node() -> str:
     return program
 
 
-def read_export(node: str, address: str) -> subprocess.CompletedProcess[str]:
+def read_export(node: str, *arguments: object, token: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [node, CLIENT / "read-export.mjs", address], capture_output=True, text=True, timeout=60, check=False
+        [node, CLIENT / "read-export.mjs", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=ENVIRONMENT | {"ARGUS_TOKEN": token},
+        check=False,
     )
+
+
+def test_speaks_tls_and_says_who_calls(node: str, tmp_path: Path) -> None:
+    files, tokens, ca = TlsFiles(tmp_path), tmp_path / "tokens.json", tmp_path / "ca.pem"
+    ca.write_bytes(files.authority.cert_pem.bytes())
+    token = make_token(tokens, "rita", "reader")
+    with tls_server(tmp_path, files, tokens=tokens) as server:
+        address = server.address.replace("127.0.0.1", "localhost")
+        whole = read_export(node, address, ca, token=token)
+        missing = read_export(node, address, ca)
+    assert (whole.returncode, whole.stderr) == (0, "0 events, watermark 0\n")
+    assert missing.returncode == 1
+    assert "UNAUTHENTICATED: credentials are missing" in missing.stderr
 
 
 def test_prints_every_event_and_says_that_the_export_is_whole(server: RunningServer, node: str) -> None:

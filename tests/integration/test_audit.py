@@ -175,7 +175,7 @@ def test_while_it_cannot_be_written_nothing_goes_out_or_in(audited: RunningServe
     moved = log.parent.with_name("moved")
     log.parent.rename(moved)
 
-    # That the log cannot be written is known by the first record of it, which is an export's beginning.
+    # That the log cannot be written is known by the next record at the latest: an export's beginning.
     for call in (
         lambda: list(audited.exports.StreamEvents(StreamEventsRequest())),
         lambda: audited.ingest(EVENTS),
@@ -197,9 +197,10 @@ def test_while_it_cannot_be_written_nothing_goes_out_or_in(audited: RunningServe
     while health(audited) != health_pb2.HealthCheckResponse.SERVING:
         pass
     assert audited.ingest(EVENTS).start == 20_001
-    states = [r["state"] for r in wait_for_records(log, 27)[20:]]
-    # Nothing was lost meanwhile: the refused ones and the one that was ended are there as well.
-    assert sorted(states) == ["BEGUN", "BEGUN", "COMPLETE", "FAILED", "FAILED", "FAILED", "FAILED"]
+    # Nothing was lost meanwhile: the refused ones and the one that was ended are there as well. Of the first
+    # it may be known that it began.
+    states = [r["state"] for r in wait_for_records(log, 26)[20:]]
+    assert [state for state in states if state != "BEGUN"] == ["FAILED"] * 4 + ["COMPLETE"]
 
 
 def test_an_audit_log_that_cannot_be_opened_is_told_at_start(tmp_path: Path) -> None:

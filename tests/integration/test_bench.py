@@ -30,6 +30,8 @@ def test_a_small_bench_has_every_figure_and_leaves_nothing_behind(tmp_path: Path
         *2 * ["JSONL file, whole command"],
         *2 * ["ARROW drained by argus_client"],
         "ROWS drained by a plain stub",
+        "CSV file, whole command, with TLS, a token and the audit log",
+        "ARROW drained by argus_client, with all three",
         "Ingest, row messages, 1 MiB a request",
         "Ingest, Arrow, 1 MiB a request",
         "Ingest, row messages, 100 events a request",
@@ -48,7 +50,7 @@ def test_a_small_bench_has_every_figure_and_leaves_nothing_behind(tmp_path: Path
     ]
 
     figures = json.loads(figures_file.read_text())
-    assert [c["rows"] for c in figures["comparisons"]] == [*7 * [ROWS], 1_000, 1_000, 100]
+    assert [c["rows"] for c in figures["comparisons"]] == [*9 * [ROWS], 1_000, 1_000, 100]
     assert all(seconds > 0 for c in figures["comparisons"] for seconds in (*c["ours_s"], *c["peer_s"]))
     assert all(latency["first_batch_s"] and latency["selected_s"] for latency in figures["latencies"])
     assert [scale["rows"] for scale in figures["scales"]] == [ROWS // 10, ROWS]

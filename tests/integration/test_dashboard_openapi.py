@@ -40,12 +40,15 @@ def test_schemathesis_finds_nothing(url: str, tmp_path: Path) -> None:
         command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Tested: {len(description()['paths']) - 1}" in done.stdout
+    operations = sum(len(item) for item in description()["paths"].values())
+    assert f"Tested: {operations - 1}" in done.stdout
 
 
 @needs_curl
 def test_all_parameters_that_are_taken_are_described_and_no_others(url: str) -> None:
     for path, item in get_json(f"{url}/openapi.json")["paths"].items():
+        if "get" not in item:
+            continue
         described = {one["name"] for one in item["get"]["parameters"] if one["in"] == "query"}
         errors = get_json(f"{url}{path}?%00=", status=400)["errors"]
         [unknown] = [error for error in errors if error["parameter"] == "\0"]

@@ -32,6 +32,8 @@ def url(shared_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) 
         ("type", "START,NOPE", "PINNED"),
         ("type", "", "PINNED"),
         ("source", "a\0b", "text without NUL"),
+        ("source", "a\0b*", "text without NUL"),
+        ("source", "a*b", "a * at the end"),
         ("thread_name_regex", "(", "RE2"),
         ("thread_name", "x" * 1001, "at most 1000 characters"),
         ("thread_id", "1,x", "a whole number"),
@@ -132,7 +134,7 @@ def test_every_answer_keeps_browsers_strict(url: str) -> None:
         assert headers["content-security-policy"].startswith("default-src 'self'; ")
         assert "unsafe-eval" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert "server" not in headers
 

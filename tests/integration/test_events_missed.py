@@ -214,7 +214,7 @@ def test_what_is_gone_is_said_in_the_manifest_and_by_plan(tmp_path: Path) -> Non
 def test_what_goes_after_it_was_sent_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpointing, "CHECKPOINT_INTERVAL_S", 0.0)
     state, file = tmp_path / "since.state", tmp_path / "a.csv"
-    monkeypatch.setattr("argus_client.client._DEFAULT_BATCH_BYTES", 16 * 1024)
+    monkeypatch.setattr("argus_client.requests._DEFAULT_BATCH_BYTES", 16 * 1024)
     with keeping_newest() as server:
         assert run(server, "--since-last", state).exit_code == 0
         ingest(server, 1_000)

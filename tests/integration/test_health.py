@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from argus_grpc.config import Config
 from argus_grpc.server import Server
 from tests.conftest import RunningServer, start_server
+from tests.processes import run_server
 
 pytestmark = pytest.mark.duckdb
 
@@ -74,3 +75,22 @@ def test_reflection_can_be_switched_off(tmp_path: Path) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             list(stub.ServerReflectionInfo(iter([question])))
         assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("service", ["", SERVICES[0]])
+def test_the_command_says_by_its_exit_code_whether_it_can_be_used(
+    server: RunningServer, service: str
+) -> None:
+    asked = run_server("health", "--server", server.address, "--service", service)
+    assert (asked.returncode, asked.stdout) == (0, "SERVING\n")
+
+
+def test_the_command_tells_what_is_wrong(server: RunningServer) -> None:
+    unknown = run_server("health", "--server", server.address, "--service", "argus")
+    assert (unknown.returncode, "NOT_FOUND" in unknown.stderr) == (1, True)
+    server.server._health.enter_graceful_shutdown()
+    stopping = run_server("health", "--server", server.address)
+    assert (stopping.returncode, stopping.stdout) == (1, "NOT_SERVING\n")
+    gone = run_server("health", "--server", "127.0.0.1:1", "--timeout-s", "0.5")
+    assert gone.returncode == 1
+    assert "127.0.0.1:1" in gone.stderr

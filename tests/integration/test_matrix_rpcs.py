@@ -171,6 +171,19 @@ def test_what_each_caller_gets_of_an_rpc(matrix: tuple[RunningServer, Callers], 
     assert found == expected
 
 
+def test_watching_the_health_takes_no_thread_of_the_server(matrix: tuple[RunningServer, Callers]) -> None:
+    """It is open to all: strangers who watch by the hundred would otherwise leave none for others."""
+    server, _ = matrix
+    stub = health_pb2_grpc.HealthStub(server.channel)
+    watches = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(100)]
+    for watch in watches:
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+    assert server.server._threads._work_queue.empty()
+    assert len(server.server._threads._threads) < 50
+    for watch in watches:
+        watch.cancel()
+
+
 def test_what_there_is_not_is_there_for_no_one(matrix: tuple[RunningServer, Callers]) -> None:
     server, callers = matrix
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = server.channel.unary_unary(f"{EXPORT}/DropEvents")

@@ -3,22 +3,17 @@ Python over the policy say, no more and no less."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pyarrow as pa
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_status import rpc_status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argus_grpc.access.tokens_file import create_token
 from argus_grpc.columns import COLUMNS_BY_NAME
 from argus_grpc.v1.aggregate_pb2 import GroupBy, Measure
-from argus_grpc.v1.event_pb2 import Events, EventType
+from argus_grpc.v1.event_pb2 import EventType
 from argus_grpc.v1.export_pb2 import (
     Encoding,
     ListColumnsRequest,
@@ -28,49 +23,18 @@ from argus_grpc.v1.export_pb2 import (
     StreamEventsRequest,
     StreamEventsResponse,
 )
-from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.query_pb2 import EventQuery
 from tests import policies
-from tests.conftest import RunningServer, start_server
+from tests.guarded import Guarded, guarded_server, refusal_of
 from tests.integration.test_aggregates import assert_same, group_keys, measure_lists, some_event, sql_of
 from tests.integration.test_filters import SOURCES, queries
 from tests.policies import RoleTable
 
 pytestmark = pytest.mark.duckdb
 
-EVERYTHING: RoleTable = {"rpcs": "all", "forbidden_columns": [], "redacted_columns": []}
-Metadata = tuple[tuple[str, str], ...]
-
-
-@dataclass
-class Guarded:
-    """A server that knows callers by their tokens, and the policy it goes by."""
-
-    running: RunningServer
-    policy: Path
-    tokens: dict[str, str]
-
-    def apply(self, **tables: RoleTable) -> None:
-        """Puts a policy in force, at once."""
-        policies.write_policy(self.policy, tables)
-        self.running.server._entrance.authenticator.look()
-
-    def as_(self, name: str) -> Metadata:
-        return (("authorization", f"Bearer {self.tokens[name]}"),)
-
-    def stream(self, name: str, request: StreamEventsRequest) -> list[StreamEventsResponse]:
-        return list(self.running.exports.StreamEvents(request, metadata=self.as_(name)))
-
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    folder = tmp_path_factory.mktemp("guarded")
-    policy, tokens = folder / "policy.toml", folder / "tokens.json"
-    policies.write_policy(policy, {"some": EVERYTHING})
-    made = {
-        name: create_token(tokens, name, role, None)[0]
-        for name, role in (("alice", "some"), ("bob", "some"), ("root", "admin"))
-    }
     dice = random.Random(17)
     events = []
     for _ in range(400):
@@ -81,29 +45,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         event.ClearField("cpu_jvm_user")
         event.ClearField("cpu_machine_total")
         events.append(event)
-    for running in start_server(folder, policy=policy, tokens=tokens):
-        there = Guarded(running, policy, made)
-        request = IngestEventsRequest(rows=Events(events=events))
-        running.ingests.IngestEvents(request, metadata=there.as_("root"))
+    for there in guarded_server(tmp_path_factory.mktemp("guarded")):
+        there.ingest("root", events)
         yield there
-
-
-def refusal_of(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str] | None:
-    """The code, reason and field of the refusal that a call ends with, if it does."""
-    try:
-        call()
-    except grpc.RpcError as raised:
-        error = raised
-    else:
-        return None
-    assert isinstance(error, grpc.Call)
-    status = rpc_status.from_call(error)
-    assert status is not None
-    info, field = ErrorInfo(), BadRequest()
-    for detail in status.details:
-        detail.Unpack(info)
-        detail.Unpack(field)
-    return error.code(), info.reason, field.field_violations[0].field if field.field_violations else ""
 
 
 def is_refused(call: Callable[[], object], fields: set[str]) -> bool:

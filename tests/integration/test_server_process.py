@@ -171,9 +171,23 @@ def _serves(channel: grpc.Channel) -> bool:
         (
             ["--listen", "0.0.0.0:0"],
             {},
-            "0.0.0.0:0 can be reached from other machines, which needs TLS",
+            "--listen: 0.0.0.0:0 can be reached from other machines, which needs TLS (--tls-cert and --tls-key)"
+            " and to know who calls (--tokens, --jwt-jwks or --tls-client-ca); or --insecure, but then"
+            " everyone who reaches it can read and write all events and whoever is on the way",
         ),
-        (["--listen", "example.org:1"], {}, "or --insecure, but then everyone"),
+        (["--listen", "example.org:1"], {}, "or --insecure"),
+        (["--listen", "[::]:1", "--tls-cert", "c", "--tls-key", "k"], {}, "which needs to know who calls"),
+        (["--listen", "[::]:1", "--tokens", "t"], {}, "which needs TLS (--tls-cert and --tls-key); or"),
+        (["--tls-cert", "c"], {}, "--tls-key: is needed with --tls-cert"),
+        (["--tls-key", "k"], {}, "--tls-cert: is needed with --tls-key"),
+        ([], {"ARGUS_TLS_CLIENT_CA": "ca"}, "--tls-cert: is needed with --tls-client-ca"),
+        (["--jwt-jwks", "k", "--jwt-issuer", "i"], {}, "--jwt-audience: is needed with --jwt-jwks"),
+        (["--jwt-name-claim", "email"], {}, "--jwt-jwks: is needed with --jwt-name-claim"),
+        (
+            ["--jwt-jwks", "http://example.org/keys"],
+            {},
+            "allowed: a file, an https address, or an http address",
+        ),
         (["--listen", "nonsense"], {}, "--listen: 'nonsense' is not an address; write HOST:PORT"),
         (["--max-exports", "0"], {}, "--max-exports: Input should be greater than or equal to 1, not 0"),
         (

@@ -4,7 +4,7 @@ import socket
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RequestInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, QuotaFailure, RequestInfo
 from google.rpc.status_pb2 import Status
 
 from argus_client import (
@@ -99,6 +99,25 @@ def test_events_missed_are_told_from_a_refused_resume(
         assert caught.value.violations == (Violation("query.after_sequence", "2 to 5 are gone"),)
     else:
         assert str(caught.value) == "bad"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("max_exports: the limit of 4 is reached", "max_exports: the limit of 4 is reached"),
+        ("come again later", "max_exports: come again later"),
+    ],
+)
+def test_a_limit_is_named(text: str, told: str) -> None:
+    quota = QuotaFailure(violations=[QuotaFailure.Violation(subject="max_exports")])
+    refused = status(Code.RESOURCE_EXHAUSTED, text, quota)
+    with (
+        scripted_server(refused) as server,
+        ExportClient(server.address) as client,
+        pytest.raises(LimitExceeded) as caught,
+    ):
+        client.export().to_arrow()
+    assert (str(caught.value), caught.value.limit, caught.value.retry_after_s) == (told, "max_exports", None)
 
 
 def test_an_internal_error_tells_the_request_id_to_look_for() -> None:

@@ -78,6 +78,11 @@ def test_a_lone_value_is_not_taken_apart() -> None:
     )
 
 
+def test_a_source_with_a_star_at_its_end_is_a_beginning() -> None:
+    message = EventQuery(sources=["prod-*", "a", "*", "ä b*"]).to_message()
+    assert (list(message.sources), list(message.source_prefixes)) == (["a"], ["prod-", "", "ä b"])
+
+
 def test_queries_can_be_compared_and_hashed() -> None:
     assert len({EventQuery(types=["END"]), EventQuery(types=("END",)), EventQuery()}) == 2
 
@@ -106,6 +111,9 @@ def test_queries_can_be_compared_and_hashed() -> None:
         ({"thread_ids": ["x"]}, "query.thread_ids", "thread_ids: "),
         ({"after_sequence": 2**63}, "query.after_sequence", "after_sequence: "),
         ({"sources": ["\ud800"]}, "query.sources", "sources: "),
+        ({"sources": ["a", "*-prod"]}, "query.sources", r"sources: '\*-prod' has a \* before its end"),
+        ({"sources": ["a**"]}, "query.sources", "sources: .* before its end"),
+        ({"sources": [5]}, "query.sources", "sources: 5 is not a source"),
         (
             {"thread_name_glob": "a", "thread_name_regex": "b"},
             "query.thread_name",

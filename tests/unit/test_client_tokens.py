@@ -145,7 +145,7 @@ def test_a_token_in_a_file_may_be_replaced_while_an_export_runs(tmp_path: Path) 
     waits: list[float] = []
     with (
         scripted_server(*parts[0], then=(*parts[1:], (header(4, first_row=4), summary(4)))) as server,
-        ExportClient(server.address, token=TokenFile(path), backoff=Backoff(1e6, 1e6)) as client,
+        ExportClient(server.address, token=TokenFile(path), backoff=Backoff(5, 5)) as client,
     ):
         export = client.export(on_retry=lambda _attempt, wait_s, _error: waits.append(wait_s))
         for number, _ in enumerate(export, 1):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from argus_dashboard.callers import NOBODY, Caller
 from argus_dashboard.problems import limit_reached
 from argus_dashboard.streaming import AnswerBroken
 from argus_dashboard.watched import KEPT_S, MAX_KEPT, WatchedDownloads
@@ -12,8 +13,8 @@ from argus_dashboard.watched import KEPT_S, MAX_KEPT, WatchedDownloads
 
 def download(downloads: WatchedDownloads, id: str, end: BaseException | None = None) -> None:
     """One that is whole, or ends with this error."""
-    with downloads.watching(id) as watched:
-        assert downloads.get(id).state == "running"
+    with downloads.watching(NOBODY, id) as watched:
+        assert downloads.get(NOBODY, id).state == "running"
         if end is not None:
             raise end
         watched.complete()
@@ -33,7 +34,7 @@ def test_how_it_ended_is_told(make_end: Callable[[], BaseException], state: str,
     end = make_end()
     with pytest.raises(type(end)):
         download(downloads, "a", end)
-    told = downloads.get("a")
+    told = downloads.get(NOBODY, "a")
     assert told.state == state
     assert (told.reason or "").startswith(reason or "")
     assert (told.reason is None) == (reason is None)
@@ -41,37 +42,50 @@ def test_how_it_ended_is_told(make_end: Callable[[], BaseException], state: str,
 
 def test_one_that_ends_without_all_having_been_sent_was_called_off() -> None:
     downloads = WatchedDownloads()
-    with downloads.watching("a"):
+    with downloads.watching(NOBODY, "a"):
         pass
-    assert downloads.get("a").state == "cancelled"
+    assert downloads.get(NOBODY, "a").state == "cancelled"
     download(downloads, "a")
-    assert downloads.get("a").state == "whole"
+    assert downloads.get(NOBODY, "a").state == "whole"
 
 
 def test_it_is_forgotten_after_a_while_but_not_while_it_runs() -> None:
     now_s = 0.0
     downloads = WatchedDownloads(lambda: now_s)
     download(downloads, "early")
-    with downloads.watching("long"):
+    with downloads.watching(NOBODY, "long"):
         now_s = KEPT_S
-        assert downloads.get("early").state == "whole"
+        assert downloads.get(NOBODY, "early").state == "whole"
         now_s = 2 * KEPT_S
-        assert downloads.get("early").state == "unknown"
-        assert downloads.get("long").state == "running"
+        assert downloads.get(NOBODY, "early").state == "unknown"
+        assert downloads.get(NOBODY, "long").state == "running"
 
 
 def test_their_number_is_bounded_and_the_oldest_that_ended_go() -> None:
     downloads = WatchedDownloads(lambda: 0.0)
-    with downloads.watching("running"):
+    with downloads.watching(NOBODY, "running"):
         for number in range(MAX_KEPT):
             download(downloads, f"{number}")
-        assert downloads.get("running").state == "running"
-        assert downloads.get("0").state == "unknown"
-        assert downloads.get("1").state == "whole"
+        assert downloads.get(NOBODY, "running").state == "running"
+        assert downloads.get(NOBODY, "0").state == "unknown"
+        assert downloads.get(NOBODY, "1").state == "whole"
 
 
 def test_nobody_asks_for_one_without_an_id() -> None:
     downloads = WatchedDownloads()
-    with downloads.watching(None) as watched:
+    with downloads.watching(NOBODY, None) as watched:
         watched.complete()
     assert watched.state == "whole"
+
+
+def test_one_persons_is_not_told_to_another_nor_ended_by_one() -> None:
+    downloads = WatchedDownloads()
+    mine, others = Caller("token-1"), Caller("token-2")
+    with downloads.watching(mine, "a") as watched:
+        watched.complete()
+    for stranger in (others, NOBODY):
+        assert downloads.get(stranger, "a").state == "unknown"
+        with downloads.watching(stranger, "a"):
+            pass
+        assert downloads.get(stranger, "a").state == "cancelled"
+        assert downloads.get(mine, "a").state == "whole"

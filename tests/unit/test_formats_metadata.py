@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from argus_client.formats import FORMATS, RenderOptions, export_metadata, make_renderer
+from argus_client.formats.metadata import query_metadata
 from argus_grpc.columns import DEFAULT_COLUMNS
 from argus_grpc.v1.event_pb2 import Event, EventType
 from argus_grpc.v1.export_pb2 import ExportHeader, ExportSummary, Order
@@ -107,6 +108,12 @@ def test_query_times_of_all_years(text: str) -> None:
     )
     header = ExportHeader(order=Order.ORDER_TIME, query=EventQuery(start_time=start))
     assert export_metadata(header)["query"]["from"] == text
+
+
+def test_beginnings_of_sources_stand_with_the_sources() -> None:
+    query = EventQuery(sources=["a"], source_prefixes=["prod-", ""])
+    assert query_metadata(query)["sources"] == ["a", "prod-*", "*"]
+    assert query_metadata(EventQuery(source_prefixes=["b"]))["sources"] == ["b*"]
 
 
 def test_redacted_columns_are_named() -> None:

@@ -120,8 +120,9 @@ def collect_command(
 ) -> None:
     """Store events as they happen: those of a running Argus server, or of a running JVM's Flight Recorder.
 
-    URL is an Argus server's WebSocket, such as ws://localhost:9202/events. When it goes away, it is
-    connected to again; when the server that stores goes away, events wait in a spool on disk.
+    URL is an Argus server's WebSocket, such as ws://localhost:9202/events; wss:// is over TLS, with whom
+    the system trusts (or the file in SSL_CERT_FILE). When it goes away, it is connected to again; when the
+    server that stores goes away, or does not let you in, events wait in a spool on disk.
     """
     if (url is None) == (jfr_repository is None):
         raise click.UsageError("give a URL or --jfr-repository DIR, one of them")

@@ -1,6 +1,7 @@
 """A running Argus server's WebSocket, received for ever."""
 
 import random
+import ssl
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable
@@ -152,6 +153,10 @@ def _tell(error: Exception) -> str:
         return f"the connection ended: {error}"
     if isinstance(error, TimeoutError):
         return "it does not answer"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not good ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS with it does not come about ({error.reason})"
     if isinstance(error, OSError):
         return f"it cannot be reached: {error.strerror or error}"
     return str(error)

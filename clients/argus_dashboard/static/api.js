@@ -44,7 +44,16 @@ export async function request(path, params = new URLSearchParams(), { signal, me
     });
   }
   if (response.ok) return response;
+  // The page is left, so nobody is told.
+  if (response.status === 401) return signIn();
   throw await problemOf(response);
+}
+
+/** Leads to the sign-in, and from there back to the same view. Never returns. */
+function signIn() {
+  const here = `${location.pathname}${location.search}`.replaceAll('\\', '%5C');
+  location.replace(`/login?${new URLSearchParams({ next: here })}`);
+  return new Promise(() => {});
 }
 
 export function isAbort(error) {

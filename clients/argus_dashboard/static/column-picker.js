@@ -82,18 +82,19 @@ export class ColumnPicker {
     this.list.replaceChildren(...this.names.map((name, place) => this.#row(this.byName.get(name), place)));
     this.rest.replaceChildren(
       ...this.#unchosen().map((name) => {
-        const { title, description } = this.byName.get(name);
-        return button(title, () => this.add(name), { title: `${name}: ${description}`, 'aria-label': `Add ${title}` });
+        const { title, description, isRedacted } = this.byName.get(name);
+        return button(isRedacted ? `${title} (hidden)` : title, () => this.add(name), { title: `${name}: ${description}`, 'aria-label': `Add ${title}` });
       }),
     );
   }
 
-  #row({ name, title, description }, place) {
+  #row({ name, title, description, isRedacted }, place) {
     const label = element(
       'span',
       { className: 'column-name', tabIndex: 0, title: description, role: 'group', 'aria-label': `${title}. Alt and the arrow keys move it.` },
       element('span', { text: title }),
       element('code', { text: name }),
+      ...(isRedacted ? [element('small', { className: 'redacted', text: 'hidden from your role: empty' })] : []),
     );
     const row = element(
       'li',

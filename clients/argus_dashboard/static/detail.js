@@ -58,12 +58,19 @@ export function closeDetail() {
 
 function lineOf(column, event) {
   const value = event[column.jsonName];
+  if (column.isRedacted) {
+    const name = element('dt', { text: nameOf(column), title: column.description ?? '' });
+    return [name, element('dd', { className: 'redacted', text: 'hidden from your role' })];
+  }
   if (value === undefined || value === null) return [];
-  const name = column.title.replace(/ \([^)]*\)$/, '');
   return [
-    element('dt', { text: name, title: column.description ?? '' }),
+    element('dt', { text: nameOf(column), title: column.description ?? '' }),
     element('dd', { text: textOf(column, value) }),
   ];
+}
+
+function nameOf(column) {
+  return column.title.replace(/ \([^)]*\)$/, '');
 }
 
 // The exact value, with one that is quicker to read before it.

@@ -10,6 +10,8 @@ import { parseInstant, showInstant, zoneName } from './time.js';
 const FIRST_PAGE = 100;
 const MAX_PAGE = 1000; // what /api/events gives at most
 
+let shown = new Set(); // the keys of columns that there are for this person
+let redacted = new Set(); // those of them whose values are kept from them
 let limit = FIRST_PAGE;
 let events = [];
 let total = 0;
@@ -63,6 +65,14 @@ export function addEvents(fresh) {
   // The next refresh says how many there are.
   total = Math.max(total, events.length);
   render(new Set(added.map((event) => event.sequence)));
+}
+
+/** columns: of /api/columns. */
+export function setColumns(columns) {
+  shown = new Set(columns.map((column) => column.jsonName));
+  redacted = new Set(columns.filter((column) => column.isRedacted).map((column) => column.jsonName));
+  for (const heading of document.querySelectorAll('#events-table th[data-key]'))
+    heading.hidden = !shown.has(heading.dataset.key);
 }
 
 export function setUpEvents(onMore) {
@@ -148,13 +158,15 @@ function rowOf(event, isFresh) {
     'tr',
     { className: isFresh ? 'fresh' : undefined },
     element('td', { className: 'time' }, time),
-    element('td', {}, swatch, element('span', { text: type })),
-    element('td', { text: event.source ?? '' }),
-    element('td', { className: 'thread', title: event.threadName ?? '', text: threadOf(event) }),
-    element('td', {
-      className: 'number',
-      text: event.durationNs === undefined ? '' : showDuration(event.durationNs),
-    }),
+    ...cellOf('eventType', () => element('td', {}, swatch, element('span', { text: type }))),
+    ...cellOf('source', () => element('td', { text: event.source ?? '' })),
+    threadCell(event),
+    ...cellOf('durationNs', () =>
+      element('td', {
+        className: 'number',
+        text: event.durationNs === undefined ? '' : showDuration(event.durationNs),
+      }),
+    ),
     element('td', { className: 'what', text: whatOf(event, type) }),
   );
   row.dataset.sequence = event.sequence;
@@ -162,7 +174,23 @@ function rowOf(event, isFresh) {
   return row;
 }
 
+/** What make() gives, where there is such a column and its values are shown. */
+function cellOf(key, make) {
+  if (!shown.has(key)) return [];
+  return [redacted.has(key) ? hidden() : make()];
+}
+
+function hidden() {
+  return element('td', { className: 'redacted', text: 'hidden', title: 'Your role does not show this' });
+}
+
+function threadCell(event) {
+  if (redacted.has('threadName') && event.threadId === undefined) return hidden();
+  return element('td', { className: 'thread', title: event.threadName ?? '', text: threadOf(event) });
+}
+
 function threadOf(event) {
+  if (redacted.has('threadName')) return `hidden #${event.threadId}`;
   if (event.threadId === undefined) return event.threadName ?? '';
   return event.threadName ? `${event.threadName} #${event.threadId}` : `#${event.threadId}`;
 }

@@ -4,7 +4,7 @@ import { byId, element } from './dom.js';
 import { showCount, showDuration, showPercent } from './format.js';
 import { shortType } from './state.js';
 
-export const FIGURE_MEASURES = [
+const FIGURE_MEASURES = [
   'count',
   ...['sum', 'min', 'p50', 'p90', 'p99', 'max'].map((name) => `${name}:duration_ns`),
   'avg:cpu_jvm_user',
@@ -14,12 +14,21 @@ export const FIGURE_MEASURES = [
 
 const NONE = '–';
 
-/** plan: of /api/plan; rows: FIGURE_MEASURES by event type; types: what the filter lets through. */
-export function showFigures(plan, rows, types) {
+/** Those of FIGURE_MEASURES that measures, of /api/columns, has. */
+export function figureMeasures(measures) {
+  return FIGURE_MEASURES.filter((measure) => measures.includes(measure));
+}
+
+/** plan: of /api/plan; rows: figureMeasures() by event type; types: what the filter lets
+ * through; offered: what the person's role does. */
+export function showFigures(plan, rows, types, offered) {
   const of = (type) => rows.find((row) => shortType(row.eventType) === type);
-  const isIn = (type) => !types.length || types.includes(type);
+  const isIn = (type) => offered.includes(type) && (!types.length || types.includes(type));
   const count = (type) => (isIn(type) ? showCount(of(type)?.count ?? 0) : NONE);
-  const note = (type, text) => (isIn(type) ? text : 'not in the filter');
+  const note = (type, text) => {
+    if (isIn(type)) return text;
+    return offered.includes(type) ? 'not in the filter' : 'not shown to you';
+  };
   const [pinned, gc, cpu] = [of('PINNED'), of('GC_PAUSE'), of('CPU_LOAD')];
   const hasCpu = cpu?.avgCpuJvmUser !== undefined;
   const figures = [

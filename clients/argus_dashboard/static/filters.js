@@ -25,9 +25,15 @@ const FIELDS = {
   max_duration: 'min-duration',
 };
 
-/** columns: the answer of /api/columns. */
+// The column that a control is a condition on.
+const FILTERED = { 'thread-name': 'thread_name', 'thread-name-mode': 'thread_name', 'min-duration': 'duration_ns' };
+
+/** columns: the answer of /api/columns. A control is of no use where its column is not shown. */
 export function setUpFilters(columns) {
   byId('presets').append(...PRESETS.map(([last, text]) => presetOf(last, text)));
+  const canFilter = new Set(columns.columns.filter((column) => !column.isRedacted).map((column) => column.name));
+  for (const [id, name] of Object.entries(FILTERED)) byId(id).disabled = !canFilter.has(name);
+  byId('source-menu').hidden = !canFilter.has('source');
   byId('types').append(...columns.eventTypes.map(({ shortName }) => chipOf(shortName)));
   byId('filters').addEventListener('submit', (event) => event.preventDefault());
   for (const name of ['from', 'to']) {

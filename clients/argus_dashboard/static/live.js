@@ -1,5 +1,7 @@
 // New events as they are stored: a stream from the dashboard, gone on with after every break.
 
+import { request } from './api.js';
+
 const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 15_000;
 
@@ -8,10 +10,12 @@ export class Follower {
   #source = null;
   #timer = null;
   #waitMs = FIRST_WAIT_MS;
+  #isStopped = false;
   #params;
   #on;
 
-  /** on: {events(list), connected(), away()}. What came before connected() is for the caller to load. */
+  /** on: {events(list), connected(), away(), refused(problem)}. What came before connected() is for the
+   * caller to load; nothing comes after refused(). */
   constructor(params, on) {
     this.#params = new URLSearchParams(params);
     this.#params.set('columns', 'all');
@@ -20,6 +24,7 @@ export class Follower {
   }
 
   stop() {
+    this.#isStopped = true;
     clearTimeout(this.#timer);
     this.#source.close();
   }
@@ -34,9 +39,23 @@ export class Follower {
     this.#source.addEventListener('error', () => {
       this.#on.away();
       // The browser tries again by itself after a break, but not after a refusal.
-      if (this.#source.readyState !== EventSource.CLOSED) return;
-      this.#timer = setTimeout(() => this.#connect(), this.#waitMs);
-      this.#waitMs = Math.min(2 * this.#waitMs, MAX_WAIT_MS);
+      if (this.#source.readyState === EventSource.CLOSED) this.#askWhy();
     });
+  }
+
+  // An EventSource is not told what it was refused for.
+  async #askWhy() {
+    try {
+      await request('/api/follow', this.#params, { method: 'HEAD' });
+    } catch (problem) {
+      if (this.#isStopped) return;
+      if (!problem.isPassing) {
+        this.#on.refused(problem);
+        return;
+      }
+    }
+    if (this.#isStopped) return;
+    this.#timer = setTimeout(() => this.#connect(), this.#waitMs);
+    this.#waitMs = Math.min(2 * this.#waitMs, MAX_WAIT_MS);
   }
 }

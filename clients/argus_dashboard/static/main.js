@@ -4,7 +4,7 @@ import { getJson } from './api.js';
 import { openExportDialog } from './dialog.js';
 import { setUpDetail } from './detail.js';
 import { byId, element } from './dom.js';
-import { addEvents, render as renderEvents, setUpEvents } from './events.js';
+import { addEvents, render as renderEvents, setColumns, setUpEvents } from './events.js';
 import { setUpFilters, showFilters, showRefusals } from './filters.js';
 import { showEvents } from './format.js';
 import { Follower } from './live.js';
@@ -18,6 +18,7 @@ const LIVE_REFRESH_MS = 2_000;
 const LIVE_SLIDE_MS = 10_000;
 const LIVE_ROWS_MS = 250;
 const RETRY_MS = [2_000, 4_000, 8_000, 15_000];
+const TITLES = { 400: 'A filter does not fit', 403: 'Your role does not allow this' };
 const THEMES = ['auto', 'light', 'dark'];
 
 let columns = null;
@@ -44,9 +45,13 @@ async function load({ isLiveTick = false } = {}) {
   byId('main').setAttribute('aria-busy', 'true');
   if (!isLiveTick) byId('main').classList.add('loading');
   try {
-    if (!columns) setUpColumns(await getJson('/api/columns', undefined, { signal }), state);
+    if (!columns) {
+      const answer = await getJson('/api/columns', undefined, { signal }).catch(refuseWhole);
+      if (!answer) return;
+      setUpColumns(answer, state);
+    }
     const typeNames = columns.eventTypes.map((type) => type.shortName);
-    const plan = await refresh(state, typeNames, { signal, withEvents: !isLiveTick });
+    const plan = await refresh(state, typeNames, { signal, offered: columns, withEvents: !isLiveTick });
     if (loading.signal !== signal) return;
     retries = 0;
     showBanner(null);
@@ -67,9 +72,21 @@ async function load({ isLiveTick = false } = {}) {
 
 function setUpColumns(answer, state) {
   columns = answer;
+  setColumns(answer.columns);
   setUpDetail(answer.columns);
   setUpFilters(answer);
   showFilters(state);
+}
+
+/** Whoever may not even see the columns is told so, in the place of a page of empty panels. */
+function refuseWhole(problem) {
+  if (problem.status !== 403) throw problem;
+  document.body.classList.add('refused');
+  byId('refused').hidden = false;
+  byId('refused-why').textContent = problem.detail;
+  byId('main').setAttribute('aria-busy', 'false');
+  byId('status').textContent = byId('refused-title').textContent;
+  follower?.stop();
 }
 
 function showProblem(problem) {
@@ -92,7 +109,7 @@ function showProblem(problem) {
     ({ parameter, value, allowed }) =>
       `${parameter}${value === undefined || value === null ? '' : ` = ${value}`}${allowed ? `: ${allowed}` : ''}`,
   );
-  const title = problem.status === 400 ? 'A filter does not fit' : problem.title || 'The page has failed';
+  const title = TITLES[problem.status] ?? (problem.title || 'The page has failed');
   showBanner('error', title, named.length ? named.join('; ') : problem.detail || problem.message);
 }
 
@@ -151,6 +168,10 @@ function follow(state) {
       showLive('Live, reconnecting', 'connecting');
       if (!wasAway) load();
       wasAway = true;
+    },
+    refused(problem) {
+      setState({ live: false });
+      showProblem(problem);
     },
     events(fresh) {
       if (!waiting.length) setTimeout(takeIn, LIVE_ROWS_MS);
@@ -221,6 +242,12 @@ function setUpButtons() {
   showTheme();
 }
 
+async function showSession() {
+  const { signedIn, name } = await getJson('/api/session');
+  byId('signed-in').hidden = !signedIn;
+  byId('signed-in-name').textContent = name ?? '';
+}
+
 function theme() {
   return document.documentElement.dataset.theme ?? 'auto';
 }
@@ -234,6 +261,8 @@ function showZone() {
 }
 
 setUpButtons();
+// Without an answer the rest of the page says so.
+showSession().catch(() => {});
 setUpEvents(() => load());
 subscribe((state, earlier) => {
   const isSameQuery = toParams(state).toString() === toParams(earlier).toString();

@@ -11,7 +11,7 @@ import {
   showEventsStale,
   showNoEvents,
 } from './events.js';
-import { FIGURE_MEASURES, showFigures, showTotal } from './figures.js';
+import { figureMeasures, showFigures, showTotal } from './figures.js';
 import { showSources, showTypeCounts } from './filters.js';
 import { HEAP_MEASURES, HEAP_TYPES, showHeap } from './heap.js';
 import { Panel } from './panels.js';
@@ -20,6 +20,7 @@ import { showStacks } from './stacks.js';
 import { toParams } from './state.js';
 import { formatDuration, formatInstant, parseDuration, parseInstant } from './time.js';
 
+const NOT_SHOWN = 'Your role does not show this.';
 const MAX_STACKS = 10_000;
 // Events may be stored between two requests; then what they say is asked for again, but not while they
 // come all the time.
@@ -34,13 +35,13 @@ const panels = {
 };
 let drawings = [];
 
-/** Loads and shows all that state asks for. Returns the plan. Raises Problem, AbortError. */
-export async function refresh(state, typeNames, { signal, withEvents = true }) {
+/** Loads and shows all that state asks for; offered: what /api/columns answers. Returns the plan. Raises Problem, AbortError. */
+export async function refresh(state, typeNames, { signal, offered, withEvents = true }) {
   for (const panel of Object.values(panels)) panel.loading();
   if (withEvents) showEventsLoading();
   for (let left = state.live ? 1 : TRIES; ; left -= 1) {
     const { params, plan, start, end } = await resolve(state, signal);
-    const view = { state, params, plan, typeNames, start, end, signal, withEvents };
+    const view = { state, params, plan, typeNames, start, end, signal, offered, withEvents };
     const total = await (plan.totalEvents === 0 ? showNothing(view) : showAll(view));
     if (total === plan.totalEvents) return plan;
     if (left === 1) {
@@ -82,41 +83,52 @@ async function resolve(state, signal) {
   return { params, plan, start, end: start !== null && last !== null && last <= start ? start + 1n : last };
 }
 
-async function showNothing({ state, params, plan, signal }) {
+async function showNothing({ state, params, plan, typeNames, signal, offered }) {
   drawings = [];
-  showFigures(plan, [], state.types);
+  showFigures(plan, [], state.types, typeNames);
   showTypeCounts([]);
   showNoEvents();
   for (const panel of Object.values(panels)) panel.empty('No events match these filters.');
-  await loadSources(state, params, signal);
+  await loadSources(state, params, signal, offered);
   return 0;
 }
 
 async function showAll(view) {
-  const { state, params, plan, typeNames, start, end, signal, withEvents } = view;
+  const { state, params, plan, typeNames, start, end, signal, offered, withEvents } = view;
   drawings = [];
   const scaleOf = (panel) => () => timeScale(start, end, panel.section.clientWidth);
   const aggregate = (by, measures, more = {}) => aggregateOf(params, by, measures, more, signal);
-  const only = (types) => (state.types.length ? types.filter((type) => state.types.includes(type)) : types);
+  const only = (types) =>
+    types.filter(
+      (type) => typeNames.includes(type) && (!state.types.length || state.types.includes(type)),
+    );
+  const measures = (names) => names.filter((name) => offered.measures.includes(name));
   const rate = scaleOf(panels.rate);
   let total = null;
 
   const loadRate = async () => {
+    if (!offered.groupBy.includes('event_type')) return () => panels.rate.empty(NOT_SHOWN);
     const { events } = await aggregate([timeKey(rate()), 'event_type'], ['count']);
     return async () => {
       total = await showRate(panels.rate, events, rate(), typeNames);
     };
   };
   const loadFigures = async () => {
-    const { events } = await aggregate(['event_type'], FIGURE_MEASURES);
-    showFigures(plan, events, state.types);
+    if (!offered.groupBy.includes('event_type')) {
+      showFigures(plan, [], state.types, []);
+      return () => panels.durations.empty(NOT_SHOWN);
+    }
+    const { events } = await aggregate(['event_type'], figureMeasures(offered.measures));
+    showFigures(plan, events, state.types, typeNames);
     showTypeCounts(events);
     const durations = await loadDurations(params, events, { signal });
     return () => showDurations(panels.durations, durations);
   };
   const loadStacks = async () => {
+    if (!typeNames.includes('PINNED') || !offered.groupBy.includes('stack'))
+      return () => panels.stacks.empty(NOT_SHOWN);
     if (!only(['PINNED']).length) return () => panels.stacks.empty('PINNED is not in the filter.');
-    const answer = await aggregate(['stack'], ['count', 'sum:duration_ns', 'p99:duration_ns'], {
+    const answer = await aggregate(['stack'], measures(['count', 'sum:duration_ns', 'p99:duration_ns']), {
       type: 'PINNED',
       limit: MAX_STACKS,
     });
@@ -124,15 +136,18 @@ async function showAll(view) {
   };
   const loadHeap = async () => {
     const types = only(HEAP_TYPES);
+    if (!HEAP_TYPES.some((type) => typeNames.includes(type))) return () => panels.heap.empty(NOT_SHOWN);
     if (!types.length) return () => panels.heap.empty('GC events are not in the filter.');
     const scale = scaleOf(panels.heap);
-    const { events } = await aggregate([timeKey(scale()), 'source'], HEAP_MEASURES, {
+    const sources = offered.groupBy.includes('source') ? ['source'] : [];
+    const { events } = await aggregate([timeKey(scale()), ...sources], measures(HEAP_MEASURES), {
       type: types.join(','),
     });
     return () => showHeap(panels.heap, events, scale());
   };
   const loadCarriers = async () => {
     const scale = scaleOf(panels.carriers);
+    if (!offered.groupBy.includes('carrier_thread')) return () => panels.carriers.empty(NOT_SHOWN);
     const { events } = await aggregate([timeKey(scale()), 'carrier_thread'], ['count']);
     return () => showCarriers(panels.carriers, events, scale());
   };
@@ -149,13 +164,14 @@ async function showAll(view) {
     toPanel(panels.stacks, loadStacks),
     toPanel(panels.heap, loadHeap),
     toPanel(panels.carriers, loadCarriers),
-    loadSources(state, params, signal),
+    loadSources(state, params, signal, offered),
   ]);
   return total ?? plan.totalEvents;
 }
 
 /** What else there would be to choose from: the filter by source is left out. */
-async function loadSources(state, params, signal) {
+async function loadSources(state, params, signal, offered) {
+  if (!offered.groupBy.includes('source')) return;
   const others = new URLSearchParams(params);
   others.delete('source');
   showSources((await aggregateOf(others, ['source'], ['count'], {}, signal)).events, state);
@@ -169,7 +185,7 @@ async function showIn(panel, load, signal) {
     drawings.push(drawing);
     await drawing();
   } catch (error) {
-    reportTo((problem) => panel.fail(problem))(error);
+    reportTo((problem) => (problem.status === 403 ? panel.empty(NOT_SHOWN) : panel.fail(problem)))(error);
   }
 }
 

@@ -77,7 +77,7 @@ export function fromParams(params) {
 }
 
 /** START for VIRTUAL_THREAD_START, the other types as they are. */
-export function shortType(name) {
+export function shortType(name = '') {
   return name
     .trim()
     .toUpperCase()
