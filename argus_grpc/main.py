@@ -107,7 +107,9 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     metavar="SECONDS",
     help="How long one beyond that waits for its turn, before it is refused for now. [default: 30]",
 )
-@click.option("--max-queued", type=int, metavar="N", help="How many may wait so at once. [default: 64]")
+@click.option(
+    "--max-queued", type=int, metavar="N", help="How many may wait so at once; 0: none does. [default: 64]"
+)
 @click.option(
     "--export-memory",
     metavar="SIZE",

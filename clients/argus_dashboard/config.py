@@ -90,7 +90,8 @@ class Config(BaseSettings):
             given = [name for name in (cert, key) if getattr(self, name) is not None]
             if len(given) == 1:
                 missing = key if given == [cert] else cert
-                yield f"{missing}: it is missing, and {given[0]} needs it; allowed: both or neither"
+                flag = f"--{given[0].replace('_', '-')}"
+                yield f"{missing}: it is missing, and {flag} needs it; allowed: both or neither"
 
     def _files(self) -> Iterator[str]:
         if self.tls_cert is not None and self.tls_key is not None:
@@ -107,7 +108,7 @@ class Config(BaseSettings):
     def _to_server(self) -> Iterator[str]:
         tls = self.server_tls, self.server_tls_ca, self.server_tls_cert, self.server_tls_key
         if self.server_insecure and any(tls):
-            yield "server_insecure: plaintext does not go with server_tls and the files for it"
+            yield "server_insecure: plaintext does not go with --server-tls and the files for it"
 
     @property
     def tls_to_server(self) -> Tls | None:

@@ -1,6 +1,7 @@
 """argus-dashboard: a page on the events of an Argus server, and their export over plain HTTP."""
 
 import logging
+import os
 import socket
 import sys
 from importlib.metadata import version
@@ -18,6 +19,8 @@ except ModuleNotFoundError as error:
     sys.exit(
         f"argus-dashboard needs more than the client does ({error}): pip install 'argus-export[dashboard]'"
     )
+
+_SERVER_VARIABLE = "ARGUS_SERVER"
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -125,11 +128,7 @@ def main(**flags: Any) -> None:
     ARGUS_DASHBOARD_MAX_DOWNLOADS and so on. A flag goes before the environment.
     """
     _log_to_stderr()
-    try:
-        config = Config(**{name: value for name, value in flags.items() if value not in (None, ())})
-    except ValidationError as error:
-        raise click.UsageError(_mistakes(error)) from None
-    _serve(config)
+    _serve(_load({name: value for name, value in flags.items() if value not in (None, ())}))
 
 
 def _serve(config: Config) -> None:
@@ -156,13 +155,49 @@ def _serve(config: Config) -> None:
     )
 
 
-def _mistakes(error: "ValidationError") -> str:
+def _load(flags: dict[str, Any]) -> Config:
+    """Raises click.UsageError, which names every mistake at once."""
+    try:
+        return Config(**flags)
+    except ValidationError as error:
+        mistakes = _mistakes(error, flags)
+        bad = {_setting(mistake["loc"][0]) for mistake in error.errors() if mistake["loc"]}
+    # What goes together is looked at only where each setting fits: so once more, without those that do not.
+    defaults = {name: Config.model_fields[name].default for name in bad if name in Config.model_fields}
+    try:
+        Config(**(flags | defaults))
+    except ValidationError as error:
+        mistakes += [mistake for mistake in _mistakes(error, flags) if mistake not in mistakes]
+    if len(mistakes) == 1:
+        raise click.UsageError(mistakes[0])
+    raise click.UsageError("\n  ".join([f"{len(mistakes)} settings do not fit:", *mistakes]))
+
+
+def _mistakes(error: "ValidationError", flags: dict[str, Any]) -> list[str]:
     lines = []
     for mistake in error.errors():
-        field = ".".join(str(part) for part in mistake["loc"])
         message = mistake["msg"].removeprefix("Value error, ")
-        lines.append(f"{field}: {message}, not {mistake['input']!r}" if field else message)
-    return "\n".join(lines)
+        if mistake["loc"]:
+            name = _setting(mistake["loc"][0])
+            lines.append(f"{_shown(name, flags)}: {message}, not {mistake['input']!r}")
+            continue
+        for line in message.splitlines():
+            name, colon, description = line.partition(": ")
+            lines.append(f"{_shown(name, flags)}{colon}{description}")
+    return lines
+
+
+def _setting(place: int | str) -> str:
+    return "server" if place == _SERVER_VARIABLE else str(place)
+
+
+def _shown(name: str, flags: dict[str, Any]) -> str:
+    """A setting as it was given."""
+    variable = _SERVER_VARIABLE if name == "server" else f"ARGUS_DASHBOARD_{name.upper()}"
+    if name not in flags and variable in os.environ:
+        return variable
+    # A flag that can be repeated is named for one.
+    return f"--{name.removesuffix('s') if name == 'allow_hosts' else name}".replace("_", "-")
 
 
 def _log_to_stderr() -> None:

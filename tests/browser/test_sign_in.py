@@ -1,7 +1,9 @@
 """Signing in on the page, and what people of different roles then see."""
 
 import csv
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +56,8 @@ def test_a_person_signs_in_looks_exports_and_signs_out(
     sign_in(page, WRONG)
     expect(page.get_by_role("alert")).to_contain_text("wrong, expired or revoked")
     expect(page.get_by_label("Access token")).to_have_value("")
-    sign_in(page, people.token("reader"))
+    token = people.token("reader")
+    sign_in(page, token)
     # Back at the same view.
     expect(page).to_have_url(f"{address}/?type=PINNED&thread_name_contains=%5C%27%26")
 
@@ -64,12 +67,18 @@ def test_a_person_signs_in_looks_exports_and_signs_out(
     expect(page.locator("#figure-total .value")).to_have_text("700")
 
     page.get_by_role("button", name="Export…").click()
+    page.get_by_text("The same export elsewhere").click()
+    page.get_by_role("radio", name="curl").check()
+    line = page.locator(".snippets code").inner_text()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download Export").click()
     path = tmp_path / "file.csv"
     download.value.save_as(path)
     with path.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 700
+    subprocess.run(line, shell=True, cwd=tmp_path, env=os.environ | {"ARGUS_TOKEN": token}, check=True)
+    [other] = tmp_path.glob("argus-export-*.csv")
+    assert other.read_bytes() == path.read_bytes()
     expect(page.locator(".download")).to_contain_text("700")
     page.keyboard.press("Escape")
 

@@ -41,16 +41,16 @@ def test_a_flag_goes_before_the_environment(served: list[Config], monkeypatch: p
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--listen", "8080"], "listen: '8080' is not an address; write HOST:PORT"),
-        (["--listen", "127.0.0.1:99999"], "listen: '127.0.0.1:99999' is not an address"),
+        (["--listen", "8080"], "--listen: '8080' is not an address; write HOST:PORT"),
+        (["--listen", "127.0.0.1:99999"], "--listen: '127.0.0.1:99999' is not an address"),
         (["--listen", "0.0.0.0:8080"], "which needs --tls-cert FILE and --tls-key FILE"),
-        (["--tls-cert", "a.pem"], "tls_key: it is missing, and tls_cert needs it"),
-        (["--server-tls-key", "a.pem"], "server_tls_cert: it is missing, and server_tls_key needs it"),
-        (["--tls-cert", "no.pem", "--tls-key", "no.pem"], "tls_cert: no.pem cannot be read: No such file"),
-        (["--server-tls-ca", "no.pem"], "server_tls_ca: no.pem cannot be read: No such file"),
-        (["--server-insecure", "--server-tls"], "server_insecure: plaintext does not go with server_tls"),
-        (["--max-downloads", "0"], "max_downloads: Input should be greater than or equal to 1, not 0"),
-        (["--stall-timeout-s", "0"], "stall_timeout_s: "),
+        (["--tls-cert", "a.pem"], "--tls-key: it is missing, and --tls-cert needs it"),
+        (["--server-tls-key", "a.pem"], "--server-tls-cert: it is missing, and --server-tls-key needs it"),
+        (["--tls-cert", "no.pem", "--tls-key", "no.pem"], "--tls-cert: no.pem cannot be read: No such file"),
+        (["--server-tls-ca", "no.pem"], "--server-tls-ca: no.pem cannot be read: No such file"),
+        (["--server-insecure", "--server-tls"], "--server-insecure: plaintext does not go with --server-tls"),
+        (["--max-downloads", "0"], "--max-downloads: Input should be greater than or equal to 1, not 0"),
+        (["--stall-timeout-s", "0"], "--stall-timeout-s: "),
     ],
 )
 def test_what_does_not_fit_is_named(served: list[Config], flags: list[str], told: str) -> None:
@@ -78,6 +78,15 @@ def test_plaintext_to_another_machine_is_said(served: list[Config]) -> None:
 
 def test_every_mistake_is_named_at_once(served: list[Config]) -> None:
     done = CliRunner().invoke(main, ["--listen", "0.0.0.0:1", "--server-tls-cert", "a.pem"])
-    assert "listen: " in done.output
-    assert "server_tls_key: " in done.output
+    assert "--listen: " in done.output
+    assert "--server-tls-key: " in done.output
     assert not served
+
+
+def test_every_mistake_is_named_at_once_and_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGUS_DASHBOARD_MAX_FOLLOWS", "many")
+    done = CliRunner().invoke(main, ["--max-downloads", "0", "--listen", "0.0.0.0:1", "--tls-cert", "a.pem"])
+    assert done.exit_code == 2
+    assert "3 settings do not fit:" in done.output
+    for name in ("--max-downloads: ", "ARGUS_DASHBOARD_MAX_FOLLOWS: ", "--tls-key: it is missing"):
+        assert name in done.output

@@ -4,6 +4,8 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
+from contextvars import Context, copy_context
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from argus_grpc.access import Principal
+from argus_grpc.bounds import MemoryBudget
 from argus_grpc.calls import Call, begin
 from argus_grpc.fair import FairSlots, FairThreads, Outcome, Place
 
@@ -132,16 +135,11 @@ def one_thread() -> Iterator[FairThreads]:
     threads.shutdown()
 
 
-def as_caller(caller: Principal, do: object) -> None:
-    """Calls it in a call of this caller's."""
-
-    def run() -> None:
-        begin(Call("id", "/m", "peer", 0.0, caller))
-        do()  # type: ignore[operator]
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(PATIENCE_S)
+def call_of(caller: Principal) -> Context:
+    """The context of a call of this caller's."""
+    context = copy_context()
+    context.run(begin, Call("id", "/m", "peer", 0.0, caller))
+    return context
 
 
 def test_work_is_taken_up_turn_and_turn_about(one_thread: FairThreads) -> None:
@@ -154,7 +152,7 @@ def test_work_is_taken_up_turn_and_turn_about(one_thread: FairThreads) -> None:
         def submit(caller: Principal = caller, count: int = count) -> None:
             futures.extend(one_thread.submit(done.append, (caller.name, n)) for n in range(count))
 
-        as_caller(caller, submit)
+        call_of(caller).run(submit)
     called_off = futures[50:52]
     assert all(future.cancel() for future in called_off)
     release.set()
@@ -176,16 +174,29 @@ def test_one_caller_leaves_a_thread_to_the_others() -> None:
         running.release()
         release.wait(PATIENCE_S)
 
-    as_caller(CALLERS[0], lambda: [threads.submit(work) for _ in range(10)])
+    call_of(CALLERS[0]).run(lambda: [threads.submit(work) for _ in range(10)])
     assert running.acquire(timeout=PATIENCE_S)
     assert running.acquire(timeout=PATIENCE_S)
     seen: list[str] = []
-    as_caller(CALLERS[1], lambda: threads.submit(seen.append, "b").result(PATIENCE_S))
+    call_of(CALLERS[1]).run(threads.submit, seen.append, "b").result(PATIENCE_S)
     assert seen == ["b"]
     assert not running.acquire(blocking=False)
     release.set()
     threads.shutdown()
     assert all(running.acquire(blocking=False) for _ in range(8))
+
+
+def test_memory_is_shared_over_callers_first() -> None:
+    budget = MemoryBudget(1_200)
+    with ExitStack() as held:
+        shares = {
+            caller: [call_of(caller).run(held.enter_context, budget.share()) for _ in range(count)]
+            for caller, count in zip(CALLERS, (50, 2, 1), strict=False)
+        }
+        sizes = [{share() for share in shares[caller]} for caller in CALLERS[:3]]
+        assert sizes == [{8}, {200}, {400}]
+    with budget.share() as share:
+        assert share() == 1_200
 
 
 def test_what_fails_is_told_to_who_asked(one_thread: FairThreads) -> None:

@@ -19,13 +19,14 @@ let downloads = null;
 /** Opens the dialog for what the page's filters show. */
 export async function openExportDialog(state) {
   let schema;
+  let session;
   try {
-    schema = await getJson('/api/columns');
+    [schema, session] = await Promise.all([getJson('/api/columns'), getJson('/api/session')]);
   } catch (problem) {
     show(frameOf([element('footer', {}, element('p', { className: 'problem', role: 'alert', text: problem.message }))]));
     return;
   }
-  new ExportDialog(state, schema).open();
+  new ExportDialog(state, schema, session.signedIn).open();
 }
 
 function frameOf(content, onsubmit) {
@@ -44,13 +45,13 @@ function show(dialog) {
 }
 
 class ExportDialog {
-  constructor(state, schema) {
+  constructor(state, schema, isSignedIn) {
     this.planned = element('p', { className: 'planned', role: 'status' });
     this.warning = element('p', { className: 'warning', hidden: true });
     this.problem = element('p', { className: 'problem', role: 'alert', hidden: true });
     this.cancel = element('button', { type: 'button', text: 'Cancel', onclick: () => this.dialog.close() });
     this.start = element('button', { type: 'submit', className: 'primary', text: 'Download Export' });
-    this.snippets = new SnippetsPanel(schema.server);
+    this.snippets = new SnippetsPanel(schema.server, isSignedIn);
     this.form = new ExportForm(state, schema, () => this.#changed());
     downloads ??= new DownloadPanel(() => {});
     downloads.onChange = () => this.#showButtons();

@@ -6,9 +6,10 @@ import { commandLine, curlLine, fileName, pythonCode } from './snippets.js';
 const KINDS = { 'Command line': commandLine, curl: curlLine, Python: pythonCode };
 
 export class SnippetsPanel {
-  /** server: the gRPC server's HOST:PORT, as the dashboard knows it. */
-  constructor(server) {
+  /** server: the gRPC server's HOST:PORT, as the dashboard knows it. needsToken: somebody is signed in. */
+  constructor(server, needsToken) {
     this.server = server;
+    this.needsToken = needsToken;
     this.kind = 'Command line';
     this.code = element('code');
     this.copied = element('span', { className: 'hint', role: 'status' });
@@ -32,6 +33,7 @@ export class SnippetsPanel {
         this.copied,
       ),
       element('pre', { tabIndex: 0, role: 'region', 'aria-label': 'The text to copy' }, this.code),
+      element('p', { className: 'hint', text: 'It takes your token from the variable ARGUS_TOKEN.', hidden: !needsToken }),
     );
   }
 
@@ -39,7 +41,12 @@ export class SnippetsPanel {
     this.params = params;
     this.element.hidden = params === null;
     if (params === null) return;
-    const context = { server: this.server, base: new URL('/', location.href).href, file: fileName(params) };
+    const context = {
+      server: this.server,
+      base: new URL('/', location.href).href,
+      file: fileName(params),
+      needsToken: this.needsToken,
+    };
     this.code.textContent = KINDS[this.kind](params, context);
     this.copied.textContent = '';
   }

@@ -27,7 +27,8 @@ export function fileName(params, today = new Date()) {
   return `argus-export-${date}${ENDINGS[params.get('format') ?? 'csv']}${params.get('compress') === 'gzip' ? '.gz' : ''}`;
 }
 
-/** For a POSIX shell. `server` is the gRPC server's HOST:PORT. */
+/** For a POSIX shell. `server` is the gRPC server's HOST:PORT. Where a token is needed, it is in ARGUS_TOKEN,
+ * which argus-client reads by itself. */
 export function commandLine(params, { server, file }) {
   const flags = [`--server ${shellQuoted(server)}`];
   for (const [name, values] of grouped(params)) {
@@ -42,12 +43,13 @@ export function commandLine(params, { server, file }) {
 }
 
 /** For a POSIX shell. `base` is the address of the dashboard, with a slash at its end. */
-export function curlLine(params, { base, file }) {
-  return `curl --fail -o ${shellQuoted(file)} \\\n  ${shellQuoted(`${base}export?${params}`)}`;
+export function curlLine(params, { base, file, needsToken = false }) {
+  const token = needsToken ? '-H "Authorization: Bearer $ARGUS_TOKEN" \\\n  ' : '';
+  return `curl --fail -o ${shellQuoted(file)} \\\n  ${token}${shellQuoted(`${base}export?${params}`)}`;
 }
 
-export function pythonCode(params, { server, file }) {
-  const imports = ['from argus_client import EventQuery, ExportClient'];
+export function pythonCode(params, { server, file, needsToken = false }) {
+  const imports = [...(needsToken ? ['import os', ''] : []), 'from argus_client import EventQuery, ExportClient'];
   const conditions = [];
   const asked = ['query'];
   const written = [pythonText(file)];
@@ -68,7 +70,7 @@ export function pythonCode(params, { server, file }) {
     ...(conditions.length
       ? ['query = EventQuery(', ...conditions.map((condition) => `    ${condition},`), ')']
       : ['query = EventQuery()']),
-    `with ExportClient(${pythonText(server)}) as client:`,
+    `with ExportClient(${pythonText(server)}${needsToken ? ', token=os.environ["ARGUS_TOKEN"]' : ''}) as client:`,
     `    export = client.export(${asked.join(', ')})`,
     `    export.write(${written.join(', ')})`,
   ].join('\n');
