@@ -21,6 +21,9 @@ class DomainErrors(CallInterceptor):
         call = current_call()
         try:
             yield
+        except grpc.RpcError:
+            # gRPC's own, to what reads the requests of a client that has gone.
+            raise
         except Exception as error:
             call.error = error
             if not isinstance(error, ArgusError):
