@@ -179,7 +179,7 @@ def test_watching_the_health_takes_no_thread_of_the_server(matrix: tuple[Running
     for watch in watches:
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
     threads = server.server._threads
-    wait_until(lambda: threads._idle_semaphore._value == len(threads._threads))  # type: ignore[attr-defined]
+    wait_until(lambda: threads._idle_semaphore._value == len(threads._threads))
     for watch in watches:
         watch.cancel()
 
