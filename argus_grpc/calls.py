@@ -41,10 +41,10 @@ class Call:
     """What ended it, as it was raised."""
     interruption: ArgusError | None = None
     """Why it is to end, from outside of it."""
-    _cancels: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    _cancels: list[Callable[[], object]] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def on_interrupt(self, cancel: Callable[[], None]) -> None:
+    def on_interrupt(self, cancel: Callable[[], object]) -> None:
         """Has `cancel` called, by another thread, when the call is interrupted."""
         with self._lock:
             self._cancels.append(cancel)

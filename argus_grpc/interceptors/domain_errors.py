@@ -24,6 +24,9 @@ class DomainErrors(CallInterceptor):
         except NotImplementedError:
             # As generated code has it for an rpc that a service does not have, such as Health's List.
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not have this method")
+        except grpc.RpcError:
+            # gRPC's own, to what reads the requests of a client that has gone.
+            raise
         except Exception as error:
             call.error = error
             if not isinstance(error, ArgusError):

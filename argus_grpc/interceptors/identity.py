@@ -10,7 +10,7 @@ import grpc
 from argus_grpc.access import Role
 from argus_grpc.access.authenticator import Authenticator
 from argus_grpc.calls import Call, current_call
-from argus_grpc.errors import AccessChanged, Cancelled, NotPermitted
+from argus_grpc.errors import AccessChanged, ArgusError, NotPermitted
 from argus_grpc.interceptors.call import HEALTH_CHECK, REFLECTION_METHOD, RPC_NAMES, CallInterceptor
 
 
@@ -51,14 +51,18 @@ class Identity(CallInterceptor):
         _check(method, call.role)
         yield
 
-    def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ARG002
+    def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:
         call = current_call()
+        if method == REFLECTION_METHOD:
+            # It waits for the client's next question, which only the end of the call ends.
+            call.on_interrupt(context.cancel)
         with self._among_streams(call):
             try:
                 for message in messages:
                     _raise_if_interrupted(call)
                     yield message
-            except Cancelled:
+            except ArgusError:
+                # What is interrupted may say so in its own words.
                 _raise_if_interrupted(call)
                 raise
 

@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from argus_grpc.errors import InvalidField
-from argus_grpc.interceptors.call import INGEST_METHOD, Handler
+from argus_grpc.interceptors.call import HEALTH_WATCH, INGEST_METHOD, Handler
 
 
 class UnreadRequests(grpc.ServerInterceptor):
@@ -27,7 +27,8 @@ class UnreadRequests(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         handler = continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
+        # Health's Watch takes no thread, which any wrapping would have it do.
+        if handler is None or handler.request_streaming or handler_call_details.method == HEALTH_WATCH:
             return handler
         serialize = handler.response_serializer
         if handler_call_details.method == INGEST_METHOD:

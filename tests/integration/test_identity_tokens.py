@@ -3,17 +3,21 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from structlog.testing import capture_logs
 
 from argus_grpc.access.tokens_file import revoke_tokens
 from argus_grpc.v1.event_pb2 import Event, EventType
 from argus_grpc.v1.export_pb2 import ListColumnsRequest, StreamEventsRequest
+from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 from tests.conftest import RunningServer, start_server
 from tests.identities import bearer, change_tokens, id_of, make_token
@@ -174,13 +178,16 @@ def test_a_stream_whose_reader_waits_ends_when_it_reads_on(server: RunningServer
             *(Event(timestamp=1, event_type=START, source="s", thread_name="x" * 999) for _ in range(3000))
         )
         server.ingests.IngestEvents(request, metadata=bearer(admin))
-    stream = server.exports.StreamEvents(StreamEventsRequest(columns=["all"]), metadata=bearer(admin))
-    messages = [next(stream)]
-    change_tokens(tokens, "root", role="reader")
-    streams = server.server._identity._streams
-    wait_until(lambda: any(call.interruption for call in list(streams.values())))
-    with pytest.raises(grpc.RpcError) as ending:
-        messages.extend(stream)
+    # A connection that takes no more than the client reads.
+    with grpc.insecure_channel(server.address, [("grpc.http2.bdp_probe", 0)]) as channel:
+        stub = ExportServiceStub(channel)
+        stream = stub.StreamEvents(StreamEventsRequest(columns=["all"]), metadata=bearer(admin))
+        messages = [next(stream)]
+        change_tokens(tokens, "root", role="reader")
+        streams = server.server._identity._streams
+        wait_until(lambda: not streams or any(call.interruption for call in list(streams.values())))
+        with pytest.raises(grpc.RpcError) as ending:
+            messages.extend(stream)
     assert outcome_of(ending.value) == "UNAVAILABLE ACCESS_CHANGED"
 
     rows = sum(message.batch.row_count for message in messages)
@@ -190,6 +197,26 @@ def test_a_stream_whose_reader_waits_ends_when_it_reads_on(server: RunningServer
     rest = list(server.exports.StreamEvents(resumed, metadata=bearer(admin)))
     assert rest[0].header.first_row == rows < 12_000
     assert rest[-1].summary.total_rows == 12_000
+
+
+def test_a_revoked_principal_asks_reflection_nothing_more(server: RunningServer, tokens: Path) -> None:
+    ann = make_token(tokens, "ann", "reader")
+    wait_until(lambda: outcome(with_token(server, ann)) == "OK")
+    ended = threading.Event()
+
+    def questions() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
+        ended.wait(PATIENCE_S)
+
+    stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+    with capture_logs() as logged:
+        answers = stub.ServerReflectionInfo(questions(), metadata=bearer(ann), timeout=PATIENCE_S)
+        next(answers)
+        revoke_tokens(tokens, "ann")
+        assert outcome(partial(next, answers)) == "CANCELLED"
+        ended.set()
+        wait_until(lambda: not server.server._identity._streams)
+    assert not [line for line in logged if line["log_level"] == "error"]
 
 
 def test_an_expired_principals_stream_ends(server: RunningServer, tokens: Path) -> None:
