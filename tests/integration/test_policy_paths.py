@@ -245,3 +245,13 @@ def test_what_has_fallen_out_of_reach_is_refused_by_name_and_what_has_not_comes(
     )
     plan = empty.running.exports.PlanExport(PlanExportRequest(), metadata=empty.as_("alice"))
     assert plan.total_events == 1
+
+
+def test_a_plan_tells_nothing_of_the_size_of_what_is_redacted(empty: Guarded) -> None:
+    events = [Event(timestamp=1, event_type=PINNED, source="a", stack_trace=LARGE) for _ in range(3)]
+    empty.ingest("root", events)
+    request = PlanExportRequest(columns=["timestamp", "stack_trace"])
+    plan = empty.running.exports.PlanExport
+    assert plan(request, metadata=empty.as_("alice")).estimated_csv_bytes > 3 * len(LARGE)
+    empty.apply(some=EVERYTHING | {"redacted_columns": ["stack_trace"]})
+    assert plan(request, metadata=empty.as_("alice")).estimated_csv_bytes < 200
