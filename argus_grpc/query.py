@@ -131,20 +131,28 @@ def _conditions(query: EventQuery) -> Iterator[ir.BooleanValue]:
 
 
 def _source_condition(query: EventQuery) -> ir.BooleanValue:
-    is_any = [_starts_with(EVENTS.source, prefix) for prefix in sorted(set(query.source_prefixes))]
-    if query.sources:
-        is_any.append(EVENTS.source.isin(sorted(set(query.sources))))
+    names, prefixes = sorted(set(query.sources)), sorted(set(query.source_prefixes))
+    if len(prefixes) == 1 and not names:
+        return _source_begins_with(prefixes[0])
+    is_any = [EVENTS.source.startswith(prefix) for prefix in prefixes]
+    if names:
+        is_any.append(EVENTS.source.isin(names))
     return reduce(or_, is_any)
 
 
-def _starts_with(text: ir.StringValue, prefix: str) -> ir.BooleanValue:
-    """As a range, which DuckDB holds against the least and the greatest text of what is stored together.
-    Texts are in the order of their UTF-8 bytes, which is that of their code points."""
-    after = prefix.rstrip(_LAST_CHARACTER)
-    if not after:
-        return text >= prefix
-    code = ord(after[-1]) + 1
-    return (text >= prefix) & (text < after[:-1] + chr(_AFTER_SURROGATES if code == _SURROGATES else code))
+def _source_begins_with(prefix: str) -> ir.BooleanValue:
+    """As a range, which DuckDB holds against the least and the greatest text of what is stored together; one
+    of several conditions it would not, and starts_with is faster there.
+
+    Texts are in the order of their UTF-8 bytes, which is that of their code points.
+    """
+    begun = EVENTS.source >= prefix
+    before_last = prefix.rstrip(_LAST_CHARACTER)
+    if not before_last:
+        return begun
+    code = ord(before_last[-1]) + 1
+    next_ = before_last[:-1] + chr(_AFTER_SURROGATES if code == _SURROGATES else code)
+    return begun & (EVENTS.source < next_)
 
 
 def _timestamp_at_least(ns: int) -> ir.BooleanValue:

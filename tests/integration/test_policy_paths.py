@@ -245,3 +245,36 @@ def test_what_has_fallen_out_of_reach_is_refused_by_name_and_what_has_not_comes(
     )
     plan = empty.running.exports.PlanExport(PlanExportRequest(), metadata=empty.as_("alice"))
     assert plan.total_events == 1
+
+
+def test_a_plan_tells_nothing_of_the_size_of_what_is_redacted(empty: Guarded) -> None:
+    events = [Event(timestamp=1, event_type=PINNED, source="a", stack_trace=LARGE) for _ in range(3)]
+    empty.ingest("root", events)
+    request = PlanExportRequest(columns=["timestamp", "stack_trace"])
+    plan = empty.running.exports.PlanExport
+    assert plan(request, metadata=empty.as_("alice")).estimated_csv_bytes > 3 * len(LARGE)
+    empty.apply(some=EVERYTHING | {"redacted_columns": ["stack_trace"]})
+    assert plan(request, metadata=empty.as_("alice")).estimated_csv_bytes < 200
+
+
+def test_a_follower_ends_when_its_role_changes_and_is_judged_anew(empty: Guarded) -> None:
+    empty.ingest("root", [Event(timestamp=1, event_type=PINNED, source=source) for source in ("a", "b")])
+    request = StreamEventsRequest(follow=True)
+    alices, roots = (
+        empty.running.exports.StreamEvents(request, metadata=empty.as_(name)) for name in ("alice", "root")
+    )
+    token = next(alices).header.resume_token
+    assert next(roots).header.total_events == 2
+
+    empty.apply(some=EVERYTHING | {"sources": ["a"]})
+    refusal = refusal_of(lambda: list(alices))
+    assert refusal == (grpc.StatusCode.UNAVAILABLE, "ACCESS_CHANGED", "")
+    refusal = refusal_of(lambda: empty.stream("alice", StreamEventsRequest(resume_token=token)))
+    assert refusal == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_TOKEN", "resume_token")
+    header, *_ = empty.stream("alice", StreamEventsRequest())
+    assert (header.header.total_events, list(header.header.query.sources)) == (1, ["a"])
+
+    # Another role's goes on.
+    empty.ingest("root", [Event(timestamp=2, event_type=PINNED, source="c")])
+    assert next(m for m in roots if m.batch.first_row == 2).batch.row_count == 1
+    roots.cancel()
