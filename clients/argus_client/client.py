@@ -28,6 +28,9 @@ from argus_grpc.v1.export_pb2 import (
 )
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 
+# HealthCheckResponse with its field 1, status, SERVING.
+_SERVING = b"\x08\x01"
+
 DEFAULT_TARGET = "localhost:50051"
 
 _T = TypeVar("_T")
@@ -186,6 +189,11 @@ class ExportClient:
         """All columns that this caller may see, in the order of the schema. Asked again as `plan` is."""
         answer = self._ask(lambda: self._connection.exports.ListColumns, ListColumnsRequest(), on_retry)
         return tuple(answer.columns)
+
+    def is_serving(self) -> bool:
+        """Whether the server says that it takes calls; it tells everyone. Raises ServerUnavailable if none
+        answers."""
+        return self._connection.call(self._connection.health_check, b"") == _SERVING
 
     def ingest_events(
         self,

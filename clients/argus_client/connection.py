@@ -69,6 +69,14 @@ class Channel:
         self._renew_if_changed()
         return self._ingests
 
+    @property
+    def health_check(self) -> Method[bytes]:
+        """The method of grpc.health.v1, whose one message each way needs no library: of all that the server
+        serves, when asked with none."""
+        self._renew_if_changed()
+        check: Method[bytes] = self._open.unary_unary("/grpc.health.v1.Health/Check")
+        return check
+
     def add_stream(self, call: MessageStream[Any]) -> None:
         """Has `close` call it off, whichever connection it is on."""
         with self._changing:
@@ -133,6 +141,10 @@ class Connection:
     @property
     def ingests(self) -> IngestServiceStub:
         return self._channel.ingests
+
+    @property
+    def health_check(self) -> Method[bytes]:
+        return self._channel.health_check
 
     @property
     def has_answered(self) -> bool:

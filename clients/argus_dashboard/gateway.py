@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Self, TypeVar
 
-from argus_client import ArgusClientError, ExportClient, LimitExceeded, NotAllowed, NotSignedIn
+from argus_client import ArgusClientError, ExportClient, NotSignedIn
 from argus_dashboard.callers import NOBODY, Caller
 from argus_dashboard.config import Config
 from argus_dashboard.problems import Problem, limit_reached, not_signed_in
@@ -139,10 +139,6 @@ class Gateway:
 
     def _answers(self) -> bool:
         try:
-            self._client.columns()
-        except (NotAllowed, LimitExceeded):
-            # It answers, if not to nobody.
-            return True
+            return self._client.is_serving()
         except ArgusClientError:
             return False
-        return True

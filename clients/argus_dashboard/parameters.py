@@ -25,6 +25,7 @@ class Parameter:
     schema: of one value, as JSON Schema has it; parse takes what fits it, but for what it cannot say.
     repeats: may be given several times; its value is then a tuple. has_commas: also a comma list.
     field: the path of the contract's field that the server names when the value does not fit.
+    prefix_field: the same of values with * at their end, where those have a field of their own.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Parameter:
     has_commas: bool = False
     is_required: bool = False
     field: str = ""
+    prefix_field: str = ""
 
 
 def choice(*values: str) -> dict[str, Any]:
@@ -123,10 +125,11 @@ class Values:
         field = violation.field.replace("query.source_prefixes", "query.sources").partition("[")[0]
         found = _FIELD.match(field if field == "query.sources" else violation.field)
         for parameter in self._parameters:
-            # thread_name is refused as a whole, whichever way it fits.
-            is_meant = found and f"{parameter.field}.".startswith(f"{found['path']}.")
-            if found and is_meant and parameter.name in self._given:
+            if found and parameter.name in self._given and _is_of(parameter, found["path"]):
                 given = _items(parameter, self._given[parameter.name])
+                if parameter.prefix_field:
+                    is_prefix = parameter.prefix_field == found["path"]
+                    given = [item for item in given if item.endswith("*") is is_prefix] or given
                 place = found["place"]
                 texts = [given[int(place)]] if place and int(place) < len(given) else given
                 return _told(parameter.name, texts, self._in_own_words(violation))
@@ -163,6 +166,11 @@ def _unknown(parameters: Sequence[Parameter], given: Mapping[str, list[str]]) ->
         for name, values in given.items()
         if name not in names
     ]
+
+
+def _is_of(parameter: Parameter, path: str) -> bool:
+    # thread_name is refused as a whole, whichever way it fits.
+    return path == parameter.prefix_field or f"{parameter.field}.".startswith(f"{path}.")
 
 
 def _items(parameter: Parameter, texts: Iterable[str]) -> list[str]:

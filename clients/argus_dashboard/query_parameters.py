@@ -91,6 +91,7 @@ QUERY_PARAMETERS = (
         _SOURCE_SCHEMA,
         repeats=True,
         field="query.sources",
+        prefix_field="query.source_prefixes",
     ),
     Parameter(
         "thread_name",

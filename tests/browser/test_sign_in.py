@@ -76,7 +76,7 @@ def test_a_person_signs_in_looks_exports_and_signs_out(
     download.value.save_as(path)
     with path.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 700
-    subprocess.run(line, shell=True, cwd=tmp_path, env=os.environ | {"ARGUS_TOKEN": token}, check=True)
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, env=os.environ | {"ARGUS_TOKEN": token}, check=True)
     [other] = tmp_path.glob("argus-export-*.csv")
     assert other.read_bytes() == path.read_bytes()
     expect(page.locator(".download")).to_contain_text("700")

@@ -30,7 +30,12 @@ PARAMETERS = st.fixed_dictionaries(
         "from": st.just("2024-01-01T00:00:00.123456789Z"),
         "to": st.just("2024-06-01T00:00:00Z"),
         "type": st.lists(st.sampled_from(["START", "PINNED", "GC_PAUSE"]), min_size=1, unique=True),
-        "source": st.lists(TEXTS, min_size=1, max_size=3),
+        # A * stands only at the end.
+        "source": st.lists(
+            st.builds(lambda name, end: name.replace("*", "x") + end, TEXTS, st.sampled_from(["", "*"])),
+            min_size=1,
+            max_size=3,
+        ),
         "thread_name_contains": TEXTS,
         "thread_id": st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=3),
         "min_duration": st.just("1h30m"),

@@ -257,6 +257,7 @@ def test_a_role_is_refused_what_it_does_not_have_by_the_parameters_name(people: 
         ("/api/events?thread_name=x", "thread_name", "x"),
         ("/api/aggregate?by=source", "by", "source"),
         ("/api/follow?source=x", "source", "x"),
+        ("/api/plan?source=x*", "source", "x*"),
     ):
         answer = ask(f"{url}{query}", headers=narrow)
         assert (answer.status, answer.problem) == (403, "not-allowed"), query
