@@ -83,7 +83,7 @@ class TlsFiles:
         self.key.write_bytes(issued.private_key_pem.bytes())
         self.key.chmod(0o600)
 
-    def settings(self, mutual: bool = False) -> dict[str, Path]:
+    def settings(self, mutual: bool = False) -> dict[str, Any]:
         files = {"tls_cert": self.cert, "tls_key": self.key}
         return files | ({"tls_client_ca": self.client_ca} if mutual else {})
 
