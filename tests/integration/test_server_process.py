@@ -171,9 +171,9 @@ def _serves(channel: grpc.Channel) -> bool:
         (
             ["--listen", "0.0.0.0:0"],
             {},
-            "--listen: 0.0.0.0:0 can be reached from other machines, which needs TLS (--tls-cert and --tls-key)"
-            " and to know who calls (--tokens, --jwt-jwks or --tls-client-ca); or --insecure, but then"
-            " everyone who reaches it can read and write all events and whoever is on the way",
+            "--listen: 0.0.0.0:0 can be reached from other machines, which needs TLS (--tls-cert and"
+            " --tls-key) and to know who calls (--tokens, --jwt-jwks or --tls-client-ca); or --insecure,"
+            " but then everyone who reaches it can read and write all events and whoever is on the way",
         ),
         (["--listen", "example.org:1"], {}, "or --insecure"),
         (["--listen", "[::]:1", "--tls-cert", "c", "--tls-key", "k"], {}, "which needs to know who calls"),
