@@ -2,14 +2,17 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from argus_grpc.access import ANONYMOUS, UNRESTRICTED, Role
-from argus_grpc.access.explain import explain as explain_role
-from argus_grpc.access.policy import InvalidPolicy, Policy, load_policy
 from argus_grpc.access.tokens_file import read_tokens
 from argus_grpc.access.watching import BadFile
+
+# The schema takes Arrow, which the other commands need not wait for.
+if TYPE_CHECKING:
+    from argus_grpc.access.policy import Policy
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -53,6 +56,8 @@ def check(path: Path) -> None:
 @click.option("--tokens", type=_FILE, envvar="ARGUS_TOKENS", help="The file of tokens.")
 def explain(path: Path | None, role_name: str | None, caller: str | None, tokens: Path | None) -> None:
     """Say in plain words what a role, or a caller, may have."""
+    from argus_grpc.access.explain import explain as explain_role
+
     if (role_name is None) == (caller is None):
         raise click.UsageError("give --role or --as, one of them")
     found = _load(path)
@@ -68,21 +73,23 @@ def explain(path: Path | None, role_name: str | None, caller: str | None, tokens
         click.echo(f"  {subject:<14}{told}")
 
 
-def _load(path: Path | None) -> Policy:
+def _load(path: Path | None) -> "Policy":
+    from argus_grpc.access.policy import InvalidPolicy, load_policy
+
     try:
         return load_policy(path)
     except InvalidPolicy as error:
         raise click.ClickException(str(error)) from None
 
 
-def _role(policy: Policy, name: str) -> Role:
+def _role(policy: "Policy", name: str) -> Role:
     role = policy.role(name)
     if role is None:
         raise click.ClickException(f"there is no role {name!r}; there are: {', '.join(sorted(policy.roles))}")
     return role
 
 
-def _role_of(caller: str, policy: Policy, tokens: Path | None) -> tuple[Role, str]:
+def _role_of(caller: str, policy: "Policy", tokens: Path | None) -> tuple[Role, str]:
     """The role of a caller, and by what it has it."""
     if tokens is not None:
         try:
