@@ -96,6 +96,8 @@ def _open() -> Iterator[Attempt]:
 
 def _is_whole(data: bytes) -> bool:
     """Whether an answer has to come, by another reader of HTTP."""
+    if not data:
+        return False
     reader = h11.Connection(h11.SERVER)
     reader.receive_data(data)
     try:
