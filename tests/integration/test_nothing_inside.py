@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from argus_grpc.store import DuckDbStore
-from argus_grpc.v1.event_pb2 import Event, Events
+from argus_grpc.v1.event_pb2 import Event, Events, EventType
 from argus_grpc.v1.export_pb2 import (
     ListColumnsRequest,
     PlanExportRequest,
@@ -42,7 +42,9 @@ REQUESTS: dict[str, Any] = {
     "PlanExport": PlanExportRequest(),
     "StreamEvents": StreamEventsRequest(),
     "StreamAggregates": StreamAggregatesRequest(),
-    "IngestEvents": IngestEventsRequest(rows=Events(events=[Event(timestamp=1, event_type=1, source="s")])),
+    "IngestEvents": IngestEventsRequest(
+        rows=Events(events=[Event(timestamp=1, event_type=EventType.EVENT_TYPE_CPU_LOAD, source="s")])
+    ),
 }
 
 
@@ -77,7 +79,7 @@ def everything(call: grpc.Call) -> str:
     "error", [duckdb.CatalogException(SECRET), OSError(28, SECRET, "/srv/x"), ValueError(SECRET)]
 )
 def test_what_fails_inside_stays_inside(server: RunningServer, error: Exception) -> None:
-    server.ingest([Event(timestamp=1, event_type=1, source="s")])
+    server.ingest([Event(timestamp=1, event_type=EventType.EVENT_TYPE_CPU_LOAD, source="s")])
     with ExitStack() as failing:
         for name in ("select", "group", "compile", "begin_append"):
             failing.enter_context(patch.object(DuckDbStore, name, side_effect=error))
@@ -90,7 +92,7 @@ def test_what_fails_inside_stays_inside(server: RunningServer, error: Exception)
 
 
 def test_a_file_that_is_lost_or_damaged(server: RunningServer) -> None:
-    server.ingest([Event(timestamp=1, event_type=1, source="s")])
+    server.ingest([Event(timestamp=1, event_type=EventType.EVENT_TYPE_CPU_LOAD, source="s")])
     with server.server._store._database.cursor() as cursor:
         cursor.execute("ALTER TABLE events RENAME TO others")
     for method in ("PlanExport", "StreamEvents", "StreamAggregates", "IngestEvents"):
@@ -120,7 +122,7 @@ def test_refusals(shared_server: RunningServer, method: str, request_: Any) -> N
 
 
 def test_over_http(server: RunningServer, tmp_path: Path) -> None:
-    server.ingest([Event(timestamp=1, event_type=1, source="s")])
+    server.ingest([Event(timestamp=1, event_type=EventType.EVENT_TYPE_CPU_LOAD, source="s")])
     paths = (
         "/api/plan",
         "/api/events",

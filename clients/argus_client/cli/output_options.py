@@ -177,7 +177,9 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 f"{form.format} is nothing for a terminal; name a file (--output FILE), or pipe it"
             )
         if to_stdout and form.compression != "none" and sys.stdout.isatty():
-            raise click.UsageError("--compress is nothing for a terminal; name a file (--output FILE), or pipe it")
+            raise click.UsageError(
+                "--compress is nothing for a terminal; name a file (--output FILE), or pipe it"
+            )
         if resume and to_stdout:
             raise click.UsageError("--resume needs a file to go on with: --output FILE")
         path = None if to_stdout else output

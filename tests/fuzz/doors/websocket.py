@@ -56,7 +56,10 @@ class _Peer:
 @contextmanager
 def _open() -> Iterator[Attempt]:
     peer = _Peer()
-    with TemporaryDirectory(prefix="argus-fuzz-") as folder, Spool(Path(folder), _SPOOL_BYTES, print) as spool:
+    with (
+        TemporaryDirectory(prefix="argus-fuzz-") as folder,
+        Spool(Path(folder), _SPOOL_BYTES, print) as spool,
+    ):
 
         def attempt(data: bytes) -> None:
             peer.data = data
@@ -70,7 +73,7 @@ def _open() -> Iterator[Attempt]:
             ArgusSocket(peer.url, "source", spool, counts, say).run(stopped)
             assert counts.outages == 1, said
             assert counts.events + counts.repeated + counts.state_updates <= counts.messages
-            assert all(len(sentence) < 1_000 for sentence in said)  # noqa: PLR2004
+            assert all(len(sentence) < 1_000 for sentence in said)
 
         yield attempt
 
@@ -93,7 +96,16 @@ def _seeds() -> Iterator[bytes]:
 DOOR = Door(
     open=_open,
     seeds=_seeds,
-    words=(*TEXTS, b"\x81\x7e\xff\xff", b"\x81\x7f", b"\x80\x00", b"\x89\x7d", b"\x88\x02\x03\xe8", b"\xc1", b"\x01"),
+    words=(
+        *TEXTS,
+        b"\x81\x7e\xff\xff",
+        b"\x81\x7f",
+        b"\x80\x00",
+        b"\x89\x7d",
+        b"\x88\x02\x03\xe8",
+        b"\xc1",
+        b"\x01",
+    ),
     follows=("argus_client.collect.argus_socket", "argus_client.collect.argus_messages"),
     max_bytes=128 * 1024,
 )
