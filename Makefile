@@ -131,6 +131,10 @@ lock: setup ## Resolve requirements.lock anew from pyproject.toml (ARGS=--upgrad
 fuzz: setup ## Hostile input at every door for a minute (ARGS="http --seconds 600" for one, and longer)
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+.PHONY: audit
+audit: setup ## Ask pip's index for known vulnerabilities of the locked packages (needs one that tells)
+	$(BIN)/python -m tools.check_vulnerabilities $(ARGS)
+
 .PHONY: clean
 clean: ## Remove everything that make made, .venv included
 	rm -rf $(VENV) build dist out .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

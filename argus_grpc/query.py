@@ -43,7 +43,7 @@ MAX_PATTERN_SIZE = 20_000
 """Of a regular expression: about how many steps RE2 may make of it. Repeats make many of a few characters,
 and RE2 takes seconds to compile some hundred thousand."""
 
-# What counts: a Unicode class, a text between \\Q and \\E, an escape, a set, a counted repeat, any other character.
+# A Unicode class, a text between \Q and \E, an escape, a set, a counted repeat, any other character.
 _REGEX_PART = re.compile(
     r"(?P<unicode>\\[pP](?:\{[^}]*\}|.))|(?P<quoted>\\Q.*?(?:\\E|$))|(?P<char>\\x\{[^}]*\}|\\.)"
     r"|(?P<set>\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\])|\{(?P<least>\d+)(?:,(?P<most>\d*))?\}|(?P<other>.)",

@@ -120,7 +120,7 @@ class CheckedHost:
         problem = Problem(
             HTTPStatus.MISDIRECTED_REQUEST,
             "unknown-host",
-            f"this dashboard is not called {host!r}; --allow-host NAME lets it be called so",
+            f"this dashboard is not called {host[:200]!r}; --allow-host NAME lets it be called so",
         )
         await problem.to_response()(scope, receive, send)
 

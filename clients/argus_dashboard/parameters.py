@@ -12,6 +12,7 @@ from argus_client.query import tell_violations
 from argus_dashboard.problems import BadParameter, Problem, bad_parameters, problem_of
 
 _MAX_SHOWN_CHARS = 200
+_MAX_TOLD_CHARS = 2_000
 _FIELD = re.compile(
     r"(?P<path>[a-z_.]+?)(?:\[(?P<place>\d+)\])?(?:\.(?:seconds|nanos|column|function|time_bucket_ns))?$"
 )
@@ -193,6 +194,10 @@ def _read(parameter: Parameter, texts: list[str]) -> Any:
 
 def _told(name: str, texts: list[str], message: str) -> BadParameter:
     _, _, allowed = message.rpartition("allowed: ")
+    if len(message) > _MAX_TOLD_CHARS:
+        # The value stands before what is allowed, and may be of any length.
+        message = f"{message[:_MAX_SHOWN_CHARS]}… {message[-(_MAX_TOLD_CHARS - _MAX_SHOWN_CHARS) :]}"
+        allowed = allowed[-_MAX_TOLD_CHARS:]
     return BadParameter(name, _cut(", ".join(texts)) if texts else None, message, allowed)
 
 

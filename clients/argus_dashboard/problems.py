@@ -25,6 +25,7 @@ from argus_client import (
 _URN = "urn:argus-export:problem:"
 # RFC 9110, section 11.6.1: how to come again.
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_MAX_SHOWN_CHARS = 200
 INTERNAL_TEXT = "internal error; the dashboard's log has more under this request id"
 
 
@@ -163,11 +164,15 @@ def problem_of_status(status: int, request: Request, headers: Mapping[str, str] 
     """How an answer is told that is nothing but a status."""
     match HTTPStatus(status):
         case HTTPStatus.NOT_FOUND:
-            detail = f"there is nothing at {request.url.path}"
+            detail = f"there is nothing at {_cut(request.url.path)}"
         case HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (headers or {}).get("Allow", "")
-            detail = f"{request.method} is not allowed at {request.url.path}; allowed: {allowed}"
+            detail = f"{_cut(request.method)} is not allowed at {_cut(request.url.path)}; allowed: {allowed}"
         case other:
             detail = other.phrase
     kind = HTTPStatus(status).phrase.lower().replace(" ", "-")
     return Problem(HTTPStatus(status), kind, detail, headers=headers)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}… ({len(text)} characters)"

@@ -1,10 +1,11 @@
 """A page full of events that would run script, if anything of theirs were taken for markup."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from argus_grpc.columns import COLUMNS
 from argus_grpc.v1.event_pb2 import Event, EventType
@@ -43,7 +44,7 @@ def hostile_events() -> list[Event]:
     texts = [column.name for column in COLUMNS if column.type == ColumnType.COLUMN_TYPE_STRING]
     return [
         Event(
-            **{name: f"{text} {name}" if name != "source" else text for name in texts},
+            **cast(Any, {name: f"{text} {name}" if name != "source" else text for name in texts}),
             timestamp=START_NS + 1_000_000_000 * place,
             event_type=event_type,
             thread_id=place + 1,
@@ -76,12 +77,18 @@ def watched(page: Page) -> Iterator[Page]:
     """A page that notes what ran; nothing may have, at the test's end."""
     page.add_init_script(WATCH)
     dialogs: list[str] = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     yield page
     assert page.evaluate("[hacks, violations]") == [[], []]
     assert page.locator(MARKUP).count() == 0
     links = page.evaluate(
-        "[...document.querySelectorAll('a, use')].map((a) => a.getAttribute('href') ?? a.getAttribute('xlink:href') ?? '')"
+        "[...document.querySelectorAll('a, use')]"
+        ".map((a) => a.getAttribute('href') ?? a.getAttribute('xlink:href') ?? '')"
     )
     assert not [link for link in links if link.lower().strip().startswith(("javascript:", "data:"))]
     assert not dialogs

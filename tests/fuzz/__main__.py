@@ -41,7 +41,7 @@ def _parse_options() -> argparse.Namespace:
         "--engine",
         choices=("ours", "atheris"),
         default="ours",
-        help="what makes the inputs; atheris, if it is installed, follows our code's coverage (default: ours)",
+        help="what makes the inputs; atheris, where it is installed, by our code's coverage (default: ours)",
     )
     parser.add_argument(
         "--findings", type=Path, default=Path("out/fuzz"), help="where findings are kept (default: out/fuzz)"

@@ -9,6 +9,7 @@ import mmap
 import os
 import signal
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -139,20 +140,22 @@ def _run_atheris(name: str, seconds: float, seed: int, folder: Path) -> None:
             f"-max_len={door.max_bytes}",
             f"-dict={words}",
             "-rss_limit_mb=0",
-            "-handle_segv=0", "-handle_bus=0", "-handle_abrt=0", "-handle_fpe=0", "-handle_ill=0",
+            "-handle_segv=0",
+            "-handle_bus=0",
+            "-handle_abrt=0",
+            "-handle_fpe=0",
+            "-handle_ill=0",
             "-timeout=0",
             f"-artifact_prefix={folder}/artifact-",
         ],
         watched,
         custom_mutator=own,
-    )  # fmt: skip
+    )
     atheris.Fuzz()
 
 
 def _follows(name: str) -> list[str]:
     # In a process of its own, since what is imported already cannot be followed any more.
-    import subprocess
-
     code = f"from tests.fuzz.door import load_door; print(*load_door({name!r}).follows)"
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -101,8 +102,18 @@ def _number(random: Random, data: bytearray, _: Sequence[bytes]) -> None:
 
 
 _CHANGES: tuple[Callable[[Random, bytearray, Sequence[bytes]], None], ...] = (
-    _flip, _set, _delete, _cut, _insert, _insert_word, _insert_word, _copy, _repeat, _number, _number,
-)  # fmt: skip
+    _flip,
+    _set,
+    _delete,
+    _cut,
+    _insert,
+    _insert_word,
+    _insert_word,
+    _copy,
+    _repeat,
+    _number,
+    _number,
+)
 
 
 def mutate_message(random: Random, data: bytes, words: Sequence[bytes], kind: type[Message]) -> bytes:
@@ -120,17 +131,14 @@ def mutate_message(random: Random, data: bytes, words: Sequence[bytes], kind: ty
 
 
 def _change_field(random: Random, message: Message, words: Sequence[bytes]) -> None:
-    field = random.choice(message.DESCRIPTOR.fields)
+    field: Any = random.choice(message.DESCRIPTOR.fields)
     if random.random() < 0.15:
         message.ClearField(field.name)
         return
     if field.message_type is not None:
         inner = getattr(message, field.name)
         if field.is_repeated:
-            if len(inner) and random.random() < 0.7:
-                inner = random.choice(inner)
-            else:
-                inner = inner.add()
+            inner = random.choice(inner) if len(inner) and random.random() < 0.7 else inner.add()
         else:
             inner.SetInParent()
         if inner.DESCRIPTOR.fields:
@@ -142,7 +150,7 @@ def _change_field(random: Random, message: Message, words: Sequence[bytes]) -> N
         setattr(message, field.name, _value(random, field, words))
 
 
-def _value(random: Random, field: FieldDescriptor, words: Sequence[bytes]) -> object:
+def _value(random: Random, field: Any, words: Sequence[bytes]) -> object:
     match field.cpp_type:
         case FieldDescriptor.CPPTYPE_STRING if field.type == FieldDescriptor.TYPE_BYTES:
             return mutate_bytes(random, random.choice(words) if words else b"", words)

@@ -22,13 +22,16 @@ from argus_grpc.v1.export_pb2 import (
 from tests import scripted
 from tests.strategies import batch_of, header_of
 
-TEXTS: tuple[bytes, ...] = tuple(
-    text.encode()
-    for text in ("", "\0", "é", "\U0001f600", "\x1b[31m", "<img src=x onerror=alert(1)>", "=cmd()", "x" * 300)
-) + (b"\xff", b"\xed\xa0\x80", b"\xc0\x80")
+_TEXTS = ("", "\0", "é", "\U0001f600", "\x1b[31m", "<img src=x onerror=alert(1)>", "=cmd()", "x" * 300)
+TEXTS: tuple[bytes, ...] = (*(text.encode() for text in _TEXTS), b"\xff", b"\xed\xa0\x80", b"\xc0\x80")
 
 REAL_EVENTS: Sequence[Event] = (
-    Event(timestamp=1_704_067_200_123_000_000, event_type=EventType.EVENT_TYPE_VIRTUAL_THREAD_START, source="a", thread_id=1),
+    Event(
+        timestamp=1_704_067_200_123_000_000,
+        event_type=EventType.EVENT_TYPE_VIRTUAL_THREAD_START,
+        source="a",
+        thread_id=1,
+    ),
     Event(
         timestamp=1_704_067_200_456_000_001,
         event_type=EventType.EVENT_TYPE_VIRTUAL_THREAD_PINNED,
@@ -41,23 +44,58 @@ REAL_EVENTS: Sequence[Event] = (
         pinned_reason="MONITOR",
     ),
     Event(
-        timestamp=-1, event_type=EventType.EVENT_TYPE_CPU_LOAD, source="a", cpu_jvm_user=0.25, cpu_machine_total=1.0
+        timestamp=-1,
+        event_type=EventType.EVENT_TYPE_CPU_LOAD,
+        source="a",
+        cpu_jvm_user=0.25,
+        cpu_machine_total=1.0,
     ),
     Event(
-        timestamp=5, event_type=EventType.EVENT_TYPE_EXECUTION_SAMPLE, source="é", class_name="A", method_name="m", line_number=3
+        timestamp=5,
+        event_type=EventType.EVENT_TYPE_EXECUTION_SAMPLE,
+        source="é",
+        class_name="A",
+        method_name="m",
+        line_number=3,
     ),
-)  # fmt: skip
+)
 
 ARGUS_MESSAGES: Sequence[dict[str, Any]] = (
     {"type": "START", "threadId": 12, "threadName": "", "timestamp": "2024-01-01T00:00:00.000000001Z"},
     {"type": "END", "threadId": 12, "timestamp": "2024-01-01T00:00:01+02:00", "duration": 5_000_000},
-    {"type": "PINNED", "threadId": 12, "carrierThread": 3, "timestamp": "2024-01-01T00:00:01Z", "duration": 7, "stackTrace": "a.B.c(D.java:1)\n"},
+    {
+        "type": "PINNED",
+        "threadId": 12,
+        "carrierThread": 3,
+        "timestamp": "2024-01-01T00:00:01Z",
+        "duration": 7,
+        "stackTrace": "a.B.c(D.java:1)\n",
+    },
     {"type": "SUBMIT_FAILED", "threadId": 12, "threadName": "x", "timestamp": "2024-01-01T00:00:01Z"},
-    {"type": "GC_EVENT", "eventType": "GC_PAUSE", "timestamp": "2024-01-01T00:00Z", "duration": 12, "gcName": "G1New", "gcCause": "x"},
-    {"type": "GC_EVENT", "timestamp": "2024-01-01T00:00Z", "heapUsedBefore": 3, "heapUsedAfter": 2, "heapCommitted": 9},
-    {"type": "CPU_EVENT", "timestamp": "2024-01-01T00:00Z", "jvmUser": 0.5, "jvmSystem": 0, "machineTotal": 1},
+    {
+        "type": "GC_EVENT",
+        "eventType": "GC_PAUSE",
+        "timestamp": "2024-01-01T00:00Z",
+        "duration": 12,
+        "gcName": "G1New",
+        "gcCause": "x",
+    },
+    {
+        "type": "GC_EVENT",
+        "timestamp": "2024-01-01T00:00Z",
+        "heapUsedBefore": 3,
+        "heapUsedAfter": 2,
+        "heapCommitted": 9,
+    },
+    {
+        "type": "CPU_EVENT",
+        "timestamp": "2024-01-01T00:00Z",
+        "jvmUser": 0.5,
+        "jvmSystem": 0,
+        "machineTotal": 1,
+    },
     {"type": "THREAD_STATE_UPDATE", "counts": {"running": 0}, "threads": []},
-)  # fmt: skip
+)
 
 
 def arrow_streams() -> Iterator[bytes]:
@@ -201,7 +239,12 @@ _THREAD = {"osName": "t", "javaName": "ForkJoinPool-1", "javaThreadId": 22, "vir
 JFR_EVENTS: Sequence[dict[str, Any]] = (
     _jfr("jdk.VirtualThreadStart", eventThread=_THREAD, javaThreadId=22),
     _jfr("jdk.VirtualThreadEnd", eventThread=_THREAD, javaThreadId=22),
-    _jfr("jdk.VirtualThreadPinned", duration="PT0.02S", eventThread=_THREAD, stackTrace={"truncated": True, "frames": _FRAMES}),
+    _jfr(
+        "jdk.VirtualThreadPinned",
+        duration="PT0.02S",
+        eventThread=_THREAD,
+        stackTrace={"truncated": True, "frames": _FRAMES},
+    ),
     _jfr("jdk.VirtualThreadSubmitFailed", javaThreadId=23, exceptionMessage="x", eventThread=_THREAD),
     _jfr("jdk.GarbageCollection", duration="PT1H2M3.4S", name="G1New", cause="Allocation"),
     _jfr("jdk.GCHeapSummary", when="Before GC", heapUsed=3, heapSpace={"committedSize": 9}),
@@ -209,5 +252,11 @@ JFR_EVENTS: Sequence[dict[str, Any]] = (
     _jfr("jdk.ObjectAllocationSample", objectClass={"name": "[B"}, weight=9, eventThread=_THREAD),
     _jfr("jdk.MetaspaceSummary", metaspace={"used": 1, "committed": 2, "reserved": 3}),
     _jfr("jdk.ExecutionSample", sampledThread=_THREAD, stackTrace={"truncated": False, "frames": _FRAMES}),
-    _jfr("jdk.JavaMonitorEnter", duration="PT0.5S", monitorClass={"name": "A"}, eventThread=_THREAD, stackTrace=None),
-)  # fmt: skip
+    _jfr(
+        "jdk.JavaMonitorEnter",
+        duration="PT0.5S",
+        monitorClass={"name": "A"},
+        eventThread=_THREAD,
+        stackTrace=None,
+    ),
+)

@@ -38,8 +38,9 @@ def fuzz(name: str, seconds: float, seed: int, engine: str, findings: Path) -> F
             again = seed + len(fuzzed.findings)
             why = _run(Path(folder), left_s, "fuzz", name, engine, str(left_s), str(again), folder)
             fuzzed.executions += _count(Path(folder))
-            if why is not None:
-                fuzzed.findings.append(_keep(Path(folder, "current").read_bytes(), why, findings / name))
+            if why is None:
+                break
+            fuzzed.findings.append(_keep(Path(folder, "current").read_bytes(), why, findings / name))
     fuzzed.seconds = time.monotonic() - began_s
     return fuzzed
 

@@ -1,4 +1,4 @@
-"""How much may come in at a time: messages, what they decompress to, headers; each refused, none of it kept."""
+"""How much may come in at a time: messages, what they decompress to, headers."""
 
 from pathlib import Path
 from typing import Any, cast

@@ -74,3 +74,27 @@ def test_what_does_not_fit_is_named_with_what_is_allowed(query: EventQuery, fiel
     assert refusal.value.field == field
     assert said in refusal.value.description
     assert str(refusal.value).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "regex", ["x{0,1000}" * 100, r"\pL" * 300, "(a{100}){10}" * 80, "((a{9}){9,}){9}" * 60, "(a{1000}){1000}"]
+)
+def test_expressions_of_many_steps_are_refused(regex: str) -> None:
+    # The first takes RE2 twenty seconds to compile.
+    with pytest.raises(
+        InvalidField, match=r"query\.thread_name\.regex: .*allowed: an expression of at most 20000 steps"
+    ):
+        check_query(EventQuery(thread_name=ThreadNameMatch(regex=regex)))
+
+
+@pytest.mark.parametrize("regex", ["a{1001}", "(", "(?<=a)b", r"\1"])
+def test_what_is_no_expression_is_refused(regex: str) -> None:
+    with pytest.raises(InvalidField, match="an RE2 expression"):
+        check_query(EventQuery(thread_name=ThreadNameMatch(regex=regex)))
+
+
+@pytest.mark.parametrize(
+    "regex", ["a{1000}", r"\pL+\d{1,20}", "a" * 1000, "(" * 300 + ")" * 300, "(a|b)*" * 160, r"\Qa{9}"]
+)
+def test_long_expressions_are_taken(regex: str) -> None:
+    check_query(EventQuery(thread_name=ThreadNameMatch(regex=regex)))

@@ -256,7 +256,7 @@ def _bare_return(block: bytes) -> int | None:
 
 def _line_of(block: bytes, row: int) -> int:
     """In which line of whole rows a row begins, both from 0; empty lines are no rows. Where quotes stand as
-    RFC 4180 (section 2) does not have them, pyarrow may see more rows: those are said to be in the last line."""
+    RFC 4180 (section 2) does not have them, pyarrow may see more rows: those are told as the last line."""
     quotes = line = 0
     for line, text in enumerate(block.split(b"\n")):
         if quotes % 2 == 0 and text.strip(b"\r"):

@@ -1,4 +1,4 @@
-"""What an Argus server's WebSocket sends, message by message: an event, nothing, or an oddity that is told."""
+"""What an Argus server's WebSocket sends, by message: an event, nothing, or an oddity that is told."""
 
 import json
 from collections.abc import Iterator
@@ -42,8 +42,22 @@ def _seeds() -> Iterator[bytes]:
 DOOR = Door(
     open=_open,
     seeds=_seeds,
-    words=(*TEXTS, b'"type":', b'"START"', b'"timestamp":', b"1e999", b"-1", b"null", b"[" * 5000, b'{"a":' * 5000,
-           b"9" * 5000, b"true", b'"\\ud800"', b"NaN", b"\n"),
+    words=(
+        *TEXTS,
+        b'"type":',
+        b'"START"',
+        b'"timestamp":',
+        b"1e999",
+        b"-1",
+        b"null",
+        b"[" * 5000,
+        b'{"a":' * 5000,
+        b"9" * 5000,
+        b"true",
+        b'"\\ud800"',
+        b"NaN",
+        b"\n",
+    ),
     follows=("argus_client.collect.argus_messages", "argus_client.collect.replay", "argus_client.times"),
     max_bytes=32 * 1024,
-)  # fmt: skip
+)

@@ -60,12 +60,22 @@ _PATHS = (
     "/export?format=json&last=15m&thread_name=pool-*&min_duration=10ms&limit=3&metadata=true",
     "/export?format=jsonl&source=a&order=arrival&time_precision=ms&compress=gzip",
     "/export?format=csv&excel=true&header=titles&thread_name_regex=^a%2B&download_id=abc",
-    "/export?format=parquet", "/export?format=arrow&after_sequence=3",
+    "/export?format=parquet",
+    "/export?format=arrow&after_sequence=3",
     "/api/aggregate?by=time:1m,event_type&measure=count,p99:duration_ns&from=2024-01-01",
-    "/api/aggregate?by=stack&measure=max:duration_ns", "/api/columns", "/api/plan?thread_name_contains=a",
-    "/api/events?limit=5&columns=all&thread_id=1,2&carrier_thread=7&max_duration=5s", "/api/follow?type=START",
-    "/api/download?id=abc", "/healthz", "/openapi.json", "/", "/static/app.css", "/static/../app.py", "/nothing",
-)  # fmt: skip
+    "/api/aggregate?by=stack&measure=max:duration_ns",
+    "/api/columns",
+    "/api/plan?thread_name_contains=a",
+    "/api/events?limit=5&columns=all&thread_id=1,2&carrier_thread=7&max_duration=5s",
+    "/api/follow?type=START",
+    "/api/download?id=abc",
+    "/healthz",
+    "/openapi.json",
+    "/",
+    "/static/app.css",
+    "/static/../app.py",
+    "/nothing",
+)
 
 
 @contextmanager
@@ -96,6 +106,8 @@ def _open() -> Iterator[Attempt]:
 
 def _is_whole(data: bytes) -> bool:
     """Whether an answer has to come, by another reader of HTTP."""
+    if not data:
+        return False
     reader = h11.Connection(h11.SERVER)
     reader.receive_data(data)
     try:
@@ -127,7 +139,7 @@ def _check(answer: bytes, request: bytes) -> None:
     status = int(found[1])
     assert status in _ALLOWED, answer[:2_000]
     head, _, body = answer.partition(b"\r\n\r\n")
-    if status >= 400:  # noqa: PLR2004
+    if status >= 400:
         assert len(answer) < _MAX_TOLD_BYTES, "a refusal of any length"
         if not _OWN_WORDS.search(request):
             assert not _INSIDE.search(answer), answer[:2_000]
@@ -161,10 +173,10 @@ def _seeds() -> Iterator[bytes]:
 def _mutate(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
     """Mostly the values of the request line, and so that it stays one."""
     line, separator, rest = data.partition(b" HTTP/1.1\r\n")
-    if not separator or random.random() < 0.3:  # noqa: PLR2004
+    if not separator or random.random() < 0.3:
         return mutate_bytes(random, data, words)
     method, _, path = line.partition(b" ")
-    if random.random() < 0.5:  # noqa: PLR2004
+    if random.random() < 0.5:
         name, equals, value = path.rpartition(b"=")
         changed = quote_from_bytes(mutate_bytes(random, value, words), safe="%&=+")
         path = name + equals + changed.encode()
@@ -176,10 +188,35 @@ def _mutate(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
 DOOR = Door(
     open=_open,
     seeds=_seeds,
-    words=(*TEXTS, b"&", b"=", b"%", b"%00", b"%ff", b"%2e%2e/", b"..", b"//", b"?", b"all", b"format=", b"&type=",
-           b"&columns=", b"&limit=", b"&from=", b"&thread_name_regex=", b"(a{1000}){1000}", b"*a" * 99, b"9" * 400,
-           b"-1", b"1e999", b"\r\n", b"\r\nHost: evil", b"Range: bytes=0-1", b"x" * 70_000),
+    words=(
+        *TEXTS,
+        b"&",
+        b"=",
+        b"%",
+        b"%00",
+        b"%ff",
+        b"%2e%2e/",
+        b"..",
+        b"//",
+        b"?",
+        b"all",
+        b"format=",
+        b"&type=",
+        b"&columns=",
+        b"&limit=",
+        b"&from=",
+        b"&thread_name_regex=",
+        b"(a{1000}){1000}",
+        b"*a" * 99,
+        b"9" * 400,
+        b"-1",
+        b"1e999",
+        b"\r\n",
+        b"\r\nHost: evil",
+        b"Range: bytes=0-1",
+        b"x" * 70_000,
+    ),
     mutate=_mutate,
     max_bytes=128 * 1024,
     timeout_s=60,
-)  # fmt: skip
+)

@@ -3,7 +3,7 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class _Told(JfrProgram):
 
     def events(
         self, _recording: object, _types: Iterable[str], _stack_depth: int
-    ) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+    ) -> Generator[dict[str, Any]]:
         try:
             yield from ijson.items(io.BytesIO(self.told), "recording.events.item", use_float=True)  # type: ignore[attr-defined]
         except (ijson.JSONError, UnicodeDecodeError) as error:
@@ -70,8 +70,24 @@ def _seeds() -> Iterator[bytes]:
 DOOR = Door(
     open=_open,
     seeds=_seeds,
-    words=(*TEXTS, *(name.encode() for name in JFR_TYPES), b'"values"', b'"startTime"', b'"stackTrace"', b'"frames"',
-           b"[" * 2000, b"{}", b"[]", b"null", b"1e999", b"9" * 400, b"PT1E9S", b'"\\ud800"', b"-1", b"true"),
+    words=(
+        *TEXTS,
+        *(name.encode() for name in JFR_TYPES),
+        b'"values"',
+        b'"startTime"',
+        b'"stackTrace"',
+        b'"frames"',
+        b"[" * 2000,
+        b"{}",
+        b"[]",
+        b"null",
+        b"1e999",
+        b"9" * 400,
+        b"PT1E9S",
+        b'"\\ud800"',
+        b"-1",
+        b"true",
+    ),
     follows=("argus_client.sources.jfr", "argus_client.sources.jfr_events", "argus_client.times"),
     max_bytes=32 * 1024,
-)  # fmt: skip
+)

@@ -1,4 +1,4 @@
-"""Thread names' patterns: what is taken, the store can answer, in linear time, and as Python's fnmatch says."""
+"""Thread names' patterns: what is taken, the store can answer, in linear time, and as fnmatch does."""
 
 import fnmatch
 from collections.abc import Iterator
@@ -69,9 +69,22 @@ def _open() -> Iterator[Attempt]:
 def _seeds() -> Iterator[bytes]:
     globs = ("pool-*-thread-?", "[a-z]*", "[!a]?", "*" * 999, "[]a]", "a[", "*a" * 499, "\\*", "[z-a]")
     regexes = (
-        "^a+$", "(a|b)*c", "(?i)MAIN", r"\pL+", "(a{1000}){1000}", "((a{100}){100}){100}", "(" * 400 + ")" * 400,
-        "x{0,1000}" * 100, r"\Qa\E", "(?P<n>a)", "[[:alpha:]]", "(a*)*$", r"\x{10FFFF}", "a{1001}", "(?s).",
-    )  # fmt: skip
+        "^a+$",
+        "(a|b)*c",
+        "(?i)MAIN",
+        r"\pL+",
+        "(a{1000}){1000}",
+        "((a{100}){100}){100}",
+        "(" * 400 + ")" * 400,
+        "x{0,1000}" * 100,
+        r"\Qa\E",
+        "(?P<n>a)",
+        "[[:alpha:]]",
+        "(a*)*$",
+        r"\x{10FFFF}",
+        "a{1001}",
+        "(?s).",
+    )
     yield from (b"\0" + glob.encode() for glob in globs)
     yield from (b"\1" + regex.encode() for regex in regexes)
     yield from (b"\2" + text.encode() for text in ("a", "%_", "'", "\\"))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
+from typing import Any
 
 from argus_grpc.errors import InvalidField
 from argus_grpc.ingest.request import SmallRows, decode
@@ -24,7 +25,7 @@ def _open() -> Iterator[Attempt]:
 def _attempt(data: bytes) -> None:
     try:
         events, _ = decode(data)
-        batch = events.decode() if isinstance(events, SmallRows) else events
+        batch: Any = events.decode() if isinstance(events, SmallRows) else events
     except InvalidField as refusal:
         assert len(str(refusal)) < _MAX_TOLD_CHARACTERS, "a refusal of any length"
         return

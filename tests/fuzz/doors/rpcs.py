@@ -20,8 +20,14 @@ from argus_grpc.config import Config
 from argus_grpc.server import Server
 from argus_grpc.v1 import export_pb2, ingest_pb2
 from argus_grpc.v1.aggregate_pb2 import GroupBy, Measure
-from argus_grpc.v1.event_pb2 import Events
-from argus_grpc.v1.export_pb2 import Order, PlanExportRequest, StreamAggregatesRequest, StreamEventsRequest
+from argus_grpc.v1.event_pb2 import Events, EventType
+from argus_grpc.v1.export_pb2 import (
+    Encoding,
+    Order,
+    PlanExportRequest,
+    StreamAggregatesRequest,
+    StreamEventsRequest,
+)
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
 from tests.fuzz.door import Attempt, Door
@@ -110,7 +116,10 @@ def _check(error: grpc.Call, path: str) -> None:
 
 def _seeds() -> Iterator[bytes]:
     query = EventQuery(
-        sources=["a"], event_types=[1, 3], thread_ids=[1], thread_name=ThreadNameMatch(glob="p*")
+        sources=["a"],
+        event_types=EventType.values()[1:3],
+        thread_ids=[1],
+        thread_name=ThreadNameMatch(glob="p*"),
     )
     query.start_time.FromNanoseconds(1)
     requests: dict[str, Sequence[Message]] = {
@@ -118,7 +127,9 @@ def _seeds() -> Iterator[bytes]:
         "PlanExport": [PlanExportRequest(), PlanExportRequest(query=query, columns=["all"])],
         "StreamEvents": [
             StreamEventsRequest(),
-            StreamEventsRequest(query=query, columns=["timestamp", "source"], encoding=2, limit=1),
+            StreamEventsRequest(
+                query=query, columns=["timestamp", "source"], encoding=Encoding.ENCODING_ARROW, limit=1
+            ),
             StreamEventsRequest(
                 order=Order.ORDER_ARRIVAL, follow=True, max_batch_bytes=16384, resume_token="AQ"
             ),
@@ -145,7 +156,7 @@ def _seeds() -> Iterator[bytes]:
 
 
 def _mutate(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
-    if not data or random.random() < 0.3:  # noqa: PLR2004 - most of them stay messages
+    if not data or random.random() < 0.3:
         return mutate_bytes(random, data, words)
     kind = cast(Callable[[], Any], GetMessageClass(_METHODS[data[0] % len(_METHODS)][1].input_type))
     return data[:1] + mutate_message(random, data[1:], words, cast(type[Message], kind))
@@ -154,11 +165,33 @@ def _mutate(random: Random, data: bytes, words: Sequence[bytes]) -> bytes:
 DOOR = Door(
     open=_open,
     seeds=_seeds,
-    words=(*TEXTS, b"all", b"timestamp", b"stack_trace", b"duration_ns", b"stack", b"*a" * 200, b"(a{1000}){1000}",
-           b"(?i)a", b"[", b"'", b'"', b"%", b"\\", b"argus_grpc.v1.IngestService"),
+    words=(
+        *TEXTS,
+        b"all",
+        b"timestamp",
+        b"stack_trace",
+        b"duration_ns",
+        b"stack",
+        b"*a" * 200,
+        b"(a{1000}){1000}",
+        b"(?i)a",
+        b"[",
+        b"'",
+        b'"',
+        b"%",
+        b"\\",
+        b"argus_grpc.v1.IngestService",
+    ),
     mutate=_mutate,
-    follows=("argus_grpc.service", "argus_grpc.query", "argus_grpc.grouping", "argus_grpc.ingest.request",
-             "argus_grpc.export", "argus_grpc.aggregate", "argus_grpc.windows"),
+    follows=(
+        "argus_grpc.service",
+        "argus_grpc.query",
+        "argus_grpc.grouping",
+        "argus_grpc.ingest.request",
+        "argus_grpc.export",
+        "argus_grpc.aggregate",
+        "argus_grpc.windows",
+    ),
     max_bytes=32 * 1024,
     timeout_s=60,
-)  # fmt: skip
+)

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from argus_grpc.errors import InvalidToken, TokenExpired
 from argus_grpc.tokens import ExportPosition, GroupsPosition, TokenMaker
@@ -26,9 +27,10 @@ def _open() -> Iterator[Attempt]:
 def _attempt(data: bytes) -> None:
     # A request has no text but UTF-8.
     token = data.decode(errors="replace")
+    kind: Any
     for kind in (ExportPosition, GroupsPosition):
         try:
-            position = _TOKENS.check(token, kind, "digest", "store", now_s=_NOW_S)
+            position: Any = _TOKENS.check(token, kind, "digest", "store", now_s=_NOW_S)
         except (InvalidToken, TokenExpired):
             continue
         assert position in [made for text, made in _MADE.items() if _raw(text) == _raw(token)], (
