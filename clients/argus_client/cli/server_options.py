@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from argus_client.cli.options import option
+from argus_client.cli.terminal import echo
 from argus_client.client import DEFAULT_TARGET, ExportClient
 from argus_client.errors import InvalidRequest, NotSignedIn, TlsFailed, TlsProblem
 from argus_client.retry import DEFAULT_RETRY_FOR_S
@@ -162,7 +163,7 @@ def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if insecure and not is_loopback(server):
             what = "all that is sent and received" + (", and your token," if token is not None else "")
             who = f"anyone on the way to {server}"
-            click.echo(f"WARNING: --insecure: {what} can be read and changed by {who}", err=True)
+            echo(f"WARNING: --insecure: {what} can be read and changed by {who}", err=True)
         tls = Tls(tls_ca, tls_cert, tls_key, tls_server_name) if uses_tls else None
         return command(server=Server(server, token, token_from, tls, insecure), **others)
 
