@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from argus_grpc.access import ANONYMOUS, UNRESTRICTED, Principal, Role
+from argus_grpc.access import ANONYMOUS, NOTHING, Principal, Role
 from argus_grpc.errors import ArgusError
 from argus_grpc.v1.aggregate_pb2 import Aggregation
 from argus_grpc.v1.query_pb2 import EventQuery
@@ -32,7 +32,7 @@ class Call:
     peer: str
     began_s: float
     principal: Principal = ANONYMOUS
-    role: Role = UNRESTRICTED
+    role: Role = NOTHING
     policy_version: str = "built-in"
     queued_s: float | None = None
     export: "ExportFacts | None" = None

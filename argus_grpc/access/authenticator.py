@@ -5,7 +5,7 @@ from pathlib import Path
 
 from argus_grpc.access.certificates import AuthContext, Certificates
 from argus_grpc.access.jwt import JwtVerifier
-from argus_grpc.access.policy import InvalidPolicy, Policy, load_policy
+from argus_grpc.access.policy import BUILT_IN_POLICY, InvalidPolicy, Policy, parse_policy
 from argus_grpc.access.principal import ANONYMOUS, Principal
 from argus_grpc.access.role import UNRESTRICTED, Role
 from argus_grpc.access.tokens_file import PREFIX, REFUSED, Tokens, parse_tokens
@@ -30,7 +30,6 @@ class Authenticator:
         certificates: Certificates | None = None,
     ) -> None:
         self._policy_file = policy
-        self._built_in = load_policy(None)
         self._tokens_file = tokens
         self._jwt = jwt
         self._certificates = certificates
@@ -54,7 +53,7 @@ class Authenticator:
     @property
     def policy(self) -> Policy:
         """The policy in force."""
-        return self._policy_file.value if self._policy_file else self._built_in
+        return self._policy_file.value if self._policy_file else BUILT_IN_POLICY
 
     def authenticate(self, metadata: Metadata, auth_context: Callable[[], AuthContext]) -> Principal:
         """Who calls.
@@ -140,9 +139,9 @@ def _what_is_missing(has_tokens: bool, jwt: JwtVerifier | None, has_certificates
 def watched_policy(path: Path) -> Watched[Policy]:
     """Raises BadFile if it cannot be used."""
 
-    def parse(_: bytes) -> Policy:
+    def parse(content: bytes) -> Policy:
         try:
-            return load_policy(path)
+            return parse_policy(path, content)
         except InvalidPolicy as error:
             raise BadFile(str(error)) from None
 

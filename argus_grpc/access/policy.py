@@ -102,10 +102,19 @@ def load_policy(path: Path | None) -> Policy:
     if path is None:
         return BUILT_IN_POLICY
     try:
-        text = path.read_bytes()
-        data = tomllib.loads(text.decode())
+        content = path.read_bytes()
     except OSError as error:
         raise InvalidPolicy(path, [f"cannot be read: {error.strerror}"]) from None
+    return parse_policy(path, content)
+
+
+def parse_policy(path: Path, content: bytes) -> Policy:
+    """The policy of a TOML file with this content.
+
+    Raises InvalidPolicy, which names every mistake at once.
+    """
+    try:
+        data = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidPolicy(path, [f"is not TOML: {error}"]) from None
     roles = data.get("roles", {})
@@ -119,7 +128,7 @@ def load_policy(path: Path | None) -> Policy:
             {**BUILT_IN_ROLES, **{name: role.to_role(name) for name, role in file.roles.items()}}
         ),
         certificates=MappingProxyType(file.certificates),
-        version=hashlib.sha256(text).hexdigest()[:_VERSION_DIGITS],
+        version=hashlib.sha256(content).hexdigest()[:_VERSION_DIGITS],
     )
 
 

@@ -41,3 +41,6 @@ class Role:
 
 
 UNRESTRICTED = Role("unrestricted")
+
+NOTHING = Role("nothing", rpcs=frozenset(), sources=(), event_types=frozenset())
+"""What a call may do before it is known who calls."""
