@@ -21,9 +21,6 @@ class DomainErrors(CallInterceptor):
         call = current_call()
         try:
             yield
-        except NotImplementedError:
-            # As generated code has it for an rpc that a service does not have, such as Health's List.
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not have this method")
         except grpc.RpcError:
             # gRPC's own, to what reads the requests of a client that has gone.
             raise

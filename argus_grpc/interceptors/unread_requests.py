@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc_health.v1.health_pb2 import HealthCheckRequest
 
 from argus_grpc.errors import InvalidField
 from argus_grpc.interceptors.call import HEALTH_WATCH, INGEST_METHOD, Handler
@@ -27,10 +28,15 @@ class UnreadRequests(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         handler = continuation(handler_call_details)
-        # Health's Watch takes no thread, which any wrapping would have it do.
-        if handler is None or handler.request_streaming or handler_call_details.method == HEALTH_WATCH:
+        if handler is None or handler.request_streaming:
             return handler
         serialize = handler.response_serializer
+        if handler_call_details.method == HEALTH_WATCH:
+            assert handler.unary_stream is not None
+            # The method as it is takes no thread, which any other around it would have it do.
+            return grpc.unary_stream_rpc_method_handler(
+                handler.unary_stream, partial(_parse_watched, handler.request_deserializer), serialize
+            )
         if handler_call_details.method == INGEST_METHOD:
             assert handler.unary_unary is not None
             return grpc.stream_unary_rpc_method_handler(handler.unary_unary, response_serializer=serialize)
@@ -40,6 +46,14 @@ class UnreadRequests(grpc.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(stream, response_serializer=serialize)
         unary = partial(_parsing, handler.unary_unary, parse)
         return grpc.unary_unary_rpc_method_handler(unary, response_serializer=serialize)
+
+
+def _parse_watched(parse: Any, request: bytes) -> Any:
+    try:
+        return parse(request)
+    except DecodeError:
+        # To be told as any other service that there is not.
+        return HealthCheckRequest(service="?")
 
 
 def _parsing(behavior: Any, parse: Any, request: bytes, context: grpc.ServicerContext) -> Any:

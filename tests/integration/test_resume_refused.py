@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from argus_client import (
     ResumeRefused,
 )
 from argus_client.stream import StreamVerifier
+from argus_grpc.access import UNRESTRICTED
+from argus_grpc.calls import Call, begin
 from argus_grpc.service import _to_export_request
 from argus_grpc.tokens import ExportPosition, TokenMaker
 from argus_grpc.v1.event_pb2 import Event, EventType
@@ -124,7 +127,9 @@ def expired(token: str, export: Export) -> str:
 
 def position_of(token: str, export: Export) -> ExportPosition:
     assert isinstance(export.request, StreamEventsRequest)
-    digest = _to_export_request(export.request).digest
+    context = copy_context()
+    context.run(begin, Call("id", "/m", "peer", 0.0, role=UNRESTRICTED))
+    digest = context.run(_to_export_request, export.request).digest
     return TokenMaker(KEY.encode(), 1).check(token, ExportPosition, digest, export.header.store_id, now_s=0)
 
 

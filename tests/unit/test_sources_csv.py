@@ -161,6 +161,11 @@ def test_the_same_content_gives_the_same_ids_and_blocks_are_bounded(write: Write
     assert read(path) == [Event(**{f.name: v for f, v in e.ListFields()}, source="events") for e in many]
 
 
+def test_a_byte_order_mark_that_begins_a_row_is_text(write: Write) -> None:
+    path = write(b"thread_name,timestamp,event_type\n\xef\xbb\xbfmain,1970-01-01T00:00:00Z,START\n")
+    assert [event.thread_name for event in read(path)] == ["\ufeffmain"]
+
+
 def test_null_is_not_an_empty_text(write: Write) -> None:
     null, empty = read(write('timestamp,event_type,thread_name\n1,START,\n1,START,""\n'))
     assert not null.HasField("thread_name")

@@ -174,10 +174,12 @@ class CsvSource(EventSource):
             return "error"
 
         wanted = [name for name in columns if name != "sequence" and (name != "source" or not self._source)]
+        # pyarrow takes one that stands first for no part of the text, which in a later block it is.
+        read = _BYTE_ORDER_MARK + block if block.startswith(_BYTE_ORDER_MARK) else block
         try:
             table = pacsv.read_csv(
-                pa.BufferReader(block),
-                pacsv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=columns),
+                pa.BufferReader(read),
+                pacsv.ReadOptions(use_threads=False, block_size=len(read) + 1, column_names=columns),
                 pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep),
                 pacsv.ConvertOptions(
                     include_columns=wanted,

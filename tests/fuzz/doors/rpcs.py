@@ -50,7 +50,7 @@ _REFUSALS = {
     grpc.StatusCode.OUT_OF_RANGE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.NOT_FOUND,  # of Health's Check
-    grpc.StatusCode.UNIMPLEMENTED,  # of Health's List
+    grpc.StatusCode.PERMISSION_DENIED,  # of Health's List
 }
 # What a server says of itself: SQL, files and stacks.
 _INSIDE = re.compile(
