@@ -44,6 +44,11 @@ class Call:
     _cancels: list[Callable[[], object]] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
+    @property
+    def caller(self) -> Principal | None:
+        """Who calls; None while, or where, that is not known."""
+        return None if self.principal is ANONYMOUS and self.role is NOTHING else self.principal
+
     def on_interrupt(self, cancel: Callable[[], object]) -> None:
         """Has `cancel` called, by another thread, when the call is interrupted."""
         with self._lock:

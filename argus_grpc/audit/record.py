@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from google.protobuf.json_format import MessageToDict
 
-from argus_grpc.access import UNRESTRICTED
+from argus_grpc.access import NOTHING
 from argus_grpc.calls import Call, ExportFacts, IngestFacts
-from argus_grpc.errors import ArgusError, NotAuthenticated
+from argus_grpc.errors import ArgusError
 from argus_grpc.status import reason_of
 
 _KINDS = {
@@ -100,13 +100,12 @@ def _state(call: Call, code: str) -> str:
 
 def _who(call: Call) -> dict[str, str] | None:
     """None where that is not known."""
-    if isinstance(call.error, NotAuthenticated):
+    caller = call.caller
+    if caller is None:
         return None
-    principal = call.principal
     # A caller whose role there is not has been given none.
-    has_role = call.role is not UNRESTRICTED or principal.kind == "anonymous"
-    role = call.role.name if has_role else principal.role
-    return {"name": principal.name, "kind": principal.kind, "role": role}
+    role = caller.role if call.role is NOTHING else call.role.name
+    return {"name": caller.name, "kind": caller.kind, "role": role}
 
 
 def _export(export: ExportFacts) -> dict[str, Any]:

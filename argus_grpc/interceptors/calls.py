@@ -54,9 +54,10 @@ def log_call(call: Call, code: str) -> None:
     """Logs each call but ingest that went well: those come by the thousand, and each line would cost about
     what storing the batch does."""
     if call.method != INGEST_METHOD or code != "OK":
+        caller = call.caller
         _log.info(
             "call_ended",
-            principal=call.principal.name,
+            principal=caller.name if caller else None,
             code=code,
             duration_s=round(time.monotonic() - call.began_s, 6),
         )

@@ -26,6 +26,7 @@ from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.query_pb2 import EventQuery
 from tests.auditing import records, wait_for_records
 from tests.conftest import RunningServer, start_server
+from tests.identities import bearer, make_token
 from tests.processes import run_server, server_process
 from tests.synthetic import make_store
 
@@ -112,6 +113,20 @@ def test_every_way_to_end_is_told(audited: RunningServer, log: Path) -> None:
     assert status is not None
     assert wrong["requestId"] in str(status.details[-1])
     assert (unfit["events"], "firstSequence" in unfit) == (1, False)
+
+
+def test_strangers_are_not_told_as_anyone(tmp_path: Path, log: Path) -> None:
+    log.parent.mkdir()
+    tokens = tmp_path / "tokens.json"
+    roleless = bearer(make_token(tokens, "ann", "analyst"))
+    for server in start_server(tmp_path, audit_log=log, tokens=tokens):
+        for metadata in ((), bearer("nonsense"), roleless):
+            with pytest.raises(grpc.RpcError):
+                server.exports.PlanExport(PlanExportRequest(), metadata=metadata)
+    *strangers, known = wait_for_records(log, 3)
+    assert [(r["reason"], "who" in r) for r in strangers] == [("NOT_AUTHENTICATED", False)] * 2
+    assert known["reason"] == "NOT_PERMITTED"
+    assert known["who"] == {"name": "ann", "kind": "token", "role": "analyst"}
 
 
 def test_a_client_that_vanishes_is_told_with_what_it_was_sent(audited: RunningServer, log: Path) -> None:

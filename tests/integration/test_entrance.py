@@ -178,6 +178,7 @@ def test_no_secret_is_in_the_log(tmp_path: Path) -> None:
     log = (tmp_path / "events.log").read_text()
     assert log.count('"call_ended"') == 2
     assert '"principal": "ann"' in log
+    assert "anonymous" not in log
     assert token.split("_", 2)[2][:20] not in log
 
 
