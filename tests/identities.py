@@ -160,6 +160,7 @@ class JwksServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _JwksHandler)
         self.content = content
         self.redirect_to: str | None = None
+        self.garbage: bytes | None = None
         self.fetches = 0
 
     @property
@@ -171,6 +172,9 @@ class _JwksHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, JwksServer)
         self.server.fetches += 1
+        if self.server.garbage is not None:
+            self.wfile.write(self.server.garbage)
+            return
         content = self.server.content
         if self.server.redirect_to:
             self.send_response(302)

@@ -1,14 +1,13 @@
 """The keys that sign JSON Web Tokens, from a file or an address (RFC 7517)."""
 
 import json
-import ssl
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -246,7 +245,7 @@ class JwksUrl:
             if len(content) > MAX_JWKS_BYTES:
                 raise BadFile(f"{self._url}: is larger than {MAX_JWKS_BYTES} bytes")
             return parse_jwks(self._url, content)
-        except (OSError, urllib.error.URLError, ssl.SSLError, ValueError, BadFile) as error:
+        except (OSError, HTTPException, ValueError, BadFile) as error:
             _log.error("jwks_not_fetched", url=self._url, error=str(error), have_keys=self._keys is not None)
             return None
 

@@ -76,3 +76,18 @@ def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
             verifier.principal(ISSUED.token())
         assert elsewhere.fetches == 0
         verifier.close()
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.0 200 OK\r\nContent-Length: 9999\r\n\r\n{"]
+)
+def test_garbage_does_not_end_the_fetching(monkeypatch: pytest.MonkeyPatch, garbage: bytes) -> None:
+    monkeypatch.setattr(jwks_module, "RETRY_INTERVAL_S", 0.02)
+    with jwks_server(ISSUED.jwks()) as server:
+        server.garbage = garbage
+        verifier = from_url(server.url)
+        wait_until(lambda: server.fetches > 2)
+        server.garbage = None
+        wait_until(lambda: verifier._source._keys is not None)  # type: ignore[attr-defined]
+        assert verifier.principal(ISSUED.token()).name == "ann"
+        verifier.close()
