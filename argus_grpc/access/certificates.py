@@ -56,7 +56,7 @@ class Certificates:
             return None
         credential = sha256(found[0]).hexdigest()
         with self._lock:
-            known = self._known.get(credential)
+            known = self._recent(credential)
             if known is None:
                 while len(self._known) >= MAX_KNOWN:
                     del self._known[next(iter(self._known))]
@@ -70,8 +70,16 @@ class Certificates:
 
     def is_good(self, principal: Principal) -> bool:
         """Whether its certificate leads to one of the authorities there are now."""
-        known = self._known.get(principal.credential)
+        with self._lock:
+            known = self._recent(principal.credential)
         return known is not None and self._is_good(known)
+
+    def _recent(self, credential: str) -> _Known | None:
+        """What is known of a certificate, which is then the last to be forgotten. To be called locked."""
+        known = self._known.pop(credential, None)
+        if known is not None:
+            self._known[credential] = known
+        return known
 
     def _is_good(self, known: _Known) -> bool:
         authorities = self._authorities()
