@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 try:
     import structlog
@@ -218,9 +219,8 @@ def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> N
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if context.invoked_subcommand:
-        if given:
-            flag = min(given).replace("_", "-")
-            raise click.UsageError(f"--{flag} is for serving; it goes with no command")
+        if typed := _typed_flags(context):
+            raise click.UsageError(f"{min(typed)} is for serving; it goes with no command")
         return
     _log_to_stderr()
     try:
@@ -230,6 +230,16 @@ def main(context: click.Context, /, config_file: Path | None, **flags: Any) -> N
     for sentence in misspelt_variables():
         click.secho(f"WARNING: {sentence}", fg="yellow", err=True)
     _serve(config)
+
+
+def _typed_flags(context: click.Context) -> list[str]:
+    """The flags on the command line, and not what the environment gives, as they are written."""
+    return [
+        (option.secondary_opts if context.params[option.name] is False else option.opts)[0]
+        for option in context.command.params
+        if option.name in context.params
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
 
 
 main.add_command(health)

@@ -203,10 +203,17 @@ def test_what_a_command_cannot_do_is_said(
     assert refused.stdout == ""
 
 
-def test_flags_of_the_server_are_not_for_its_commands() -> None:
-    refused = CliRunner().invoke(main, ["--max-exports", "3", "token", "list"])
+@pytest.mark.parametrize("flag", ["--max-exports=3", "--no-reflection", "--otel", "--config={file}"])
+def test_flags_of_the_server_are_not_for_its_commands(tmp_path: Path, flag: str) -> None:
+    file = tmp_path / "server.toml"
+    file.touch()
+    refused = CliRunner().invoke(main, [flag.format(file=file), "policy", "explain", "--role", "reader"])
     assert refused.exit_code == 2
-    assert "--max-exports is for serving; it goes with no command" in refused.stderr
+    name = flag.partition("=")[0]
+    assert f"Error: {name} is for serving; it goes with no command" in refused.stderr
+    environment = {"ARGUS_CONFIG": str(file)}
+    taken = CliRunner().invoke(main, ["policy", "explain", "--role", "reader"], env=environment)
+    assert taken.exit_code == 0
 
 
 def test_commands_load_nothing_of_the_store() -> None:
