@@ -36,6 +36,9 @@ def health(
 
     It needs no token. Variables of the environment are not looked at.
     """
+    needing_ca = {"--tls-cert": tls_cert, "--tls-key": tls_key, "--tls-server-name": tls_server_name}
+    if alone := [flag for flag, value in needing_ca.items() if value and not tls_ca]:
+        raise click.UsageError(f"{alone[0]} needs --tls-ca, without which nothing is asked over TLS")
     # Here, because it takes a while to load.
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc

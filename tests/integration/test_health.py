@@ -7,13 +7,16 @@ from pathlib import Path
 
 import grpc
 import pytest
+from click.testing import CliRunner
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from argus_grpc.commands.health import health
 from argus_grpc.config import Config
 from argus_grpc.server import Server
 from tests.conftest import RunningServer, start_server
 from tests.processes import run_server
+from tests.refusals import wait_until
 
 pytestmark = pytest.mark.duckdb
 
@@ -34,15 +37,13 @@ def test_a_database_that_is_lost_is_not_served_from(tmp_path: Path) -> None:
         assert statuses(server) == {SERVING}
         # As DuckDB leaves it when it has given up: what was in memory cannot be opened again.
         server.server._store._database._is_given_up = True
-        while statuses(server) != {NOT_SERVING}:
-            pass
+        wait_until(lambda: statuses(server) == {NOT_SERVING})
 
 
 def test_a_database_that_can_be_opened_again_is_served_from(server: RunningServer) -> None:
     first = server.server._store._database._connection
     server.server._store._database._is_given_up = True
-    while server.server._store._database._connection is first:
-        pass
+    wait_until(lambda: server.server._store._database._connection is not first)
     assert statuses(server) == {SERVING}
 
 
@@ -94,3 +95,9 @@ def test_the_command_tells_what_is_wrong(server: RunningServer) -> None:
     gone = run_server("health", "--server", "127.0.0.1:1", "--timeout-s", "0.5")
     assert gone.returncode == 1
     assert "127.0.0.1:1" in gone.stderr
+
+
+@pytest.mark.parametrize("flag", ["--tls-cert", "--tls-key", "--tls-server-name"])
+def test_what_is_for_tls_is_not_dropped_without_it(flag: str) -> None:
+    asked = CliRunner().invoke(health, [flag, __file__])
+    assert (asked.exit_code, f"{flag} needs --tls-ca" in asked.stderr) == (2, True)
