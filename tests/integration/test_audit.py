@@ -28,6 +28,7 @@ from tests.auditing import records, wait_for_records
 from tests.conftest import RunningServer, start_server
 from tests.identities import bearer, make_token
 from tests.processes import run_server, server_process
+from tests.refusals import wait_until
 from tests.synthetic import make_store
 
 pytestmark = pytest.mark.duckdb
@@ -170,8 +171,7 @@ def test_a_file_that_is_moved_away_is_followed_by_a_new_one(audited: RunningServ
     wait_for_records(log, 1)
     log.rename(log.with_suffix(".1"))
     audited.ingest(EVENTS[:2])
-    while not log.exists():
-        pass
+    wait_until(log.exists)
     assert [r["events"] for r in wait_for_records(log, 1)] == [2]
     assert [r["events"] for r in records(log.with_suffix(".1"))] == [1]
 
@@ -205,12 +205,10 @@ def test_while_it_cannot_be_written_nothing_goes_out_or_in(audited: RunningServe
         assert status is not None
         assert "AUDIT_UNAVAILABLE" in str(status.details[0])
     assert audited.exports.ListColumns(ListColumnsRequest()).columns
-    while health(audited) != health_pb2.HealthCheckResponse.NOT_SERVING:
-        pass
+    wait_until(lambda: health(audited) == health_pb2.HealthCheckResponse.NOT_SERVING)
 
     moved.rename(log.parent)
-    while health(audited) != health_pb2.HealthCheckResponse.SERVING:
-        pass
+    wait_until(lambda: health(audited) == health_pb2.HealthCheckResponse.SERVING)
     assert audited.ingest(EVENTS).start == 20_001
     # Nothing was lost meanwhile: the refused ones and the one that was ended are there as well. Of the first
     # it may be known that it began.
