@@ -44,7 +44,7 @@ def run(script: str, folder: Path) -> str:
 
 
 def test_the_commands_of_the_first_start_run(tmp_path: Path) -> None:
-    shutil.copy(DEPLOY / "policy.toml", tmp_path)
+    shutil.copy(ROOT / "examples" / "policy.toml", tmp_path)
     said = run(blocks("First start"), tmp_path)
     assert "is in order" in said
     assert "all that begin with prod-" in said
