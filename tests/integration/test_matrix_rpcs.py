@@ -1,4 +1,5 @@
-"""Every RPC that a running server has × every kind of caller, each with its exact outcome.
+"""Every RPC that a running server has × callers known by tokens and JSON Web Tokens and callers that are not
+known, each with its exact outcome. test_transport.py has those with certificates.
 
 The RPCs are read off the server: a new one fails here until it has a row.
 """
@@ -13,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from argus_grpc.access.tokens_file import revoke_tokens
 from argus_grpc.server import Server
 from argus_grpc.v1.aggregate_pb2 import GroupBy, Measure
 from argus_grpc.v1.event_pb2 import Event, EventType
@@ -130,12 +132,15 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSe
     good = known["token admin"][0][1]
     expired = make_token(tokens, "expired", "admin")
     change_tokens(tokens, "expired", expiresAt="2024-01-01T00:00:00Z")
+    revoked = make_token(tokens, "revoked", "admin")
+    [_] = revoke_tokens(tokens, "revoked")
     unknown = {
         "anonymous": (),
         "another scheme": (("authorization", good.replace("Bearer", "Basic")),),
         "wrong token": (("authorization", good[:-1] + ("x" if good[-1] != "x" else "y")),),
         "expired token": bearer(expired),
-        "revoked token": bearer(make_token(folder / "others.json", "ann", "admin")),
+        "revoked token": bearer(revoked),
+        "token of another server": bearer(make_token(folder / "others.json", "ann", "admin")),
         "wrong jwt": bearer(Issuer().token(role="admin")),
         "expired jwt": bearer(issuer.token(role="admin", exp=1_700_000_000)),
         "no text": (("authorization", ""),),
