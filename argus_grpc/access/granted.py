@@ -137,9 +137,9 @@ def check_events(events: pa.RecordBatch, role: Role, path: Callable[[int, str], 
     path: how the request names a column of the event at a place.
     """
     if role.sources is not None:
-        names, prefixes = _split(role.sources)
+        allowed = _split(role.sources)
         sources = pc.unique(events["source"]).to_pylist()
-        outside = [source for source in sources if source not in names and not source.startswith(prefixes)]
+        outside = [source for source in sources if not _is_within(source, allowed)]
         _check_none(events, "source", pa.array(outside, pa.string()), role, _source_names(role), path)
     if role.event_types is not None:
         types = pc.unique(events["event_type"]).to_pylist()
@@ -149,10 +149,8 @@ def check_events(events: pa.RecordBatch, role: Role, path: Callable[[int, str], 
 
 def check_source(source: str, role: Role, field: str) -> None:
     """Raises NotPermitted unless the role allows this source."""
-    if role.sources is not None:
-        names, prefixes = _split(role.sources)
-        if source not in names and not source.startswith(prefixes):
-            raise _refusal(field, source, role, _source_names(role))
+    if role.sources is not None and not _is_within(source, _split(role.sources)):
+        raise _refusal(field, source, role, _source_names(role))
 
 
 def _check_none(
@@ -198,9 +196,9 @@ def _narrowed_sources(
 ) -> tuple[Sequence[str], Sequence[str]]:
     """Names and beginnings of the sources that fulfil both the query and the role."""
     _require_some(role, sources, "sources")
-    allowed_names, allowed_prefixes = _split(sources)
+    allowed_names, allowed_prefixes = allowed_sources = _split(sources)
     for place, name in enumerate(query.sources):
-        if name not in allowed_names and not name.startswith(allowed_prefixes):
+        if not _is_within(name, allowed_sources):
             raise _refusal(f"query.sources[{place}]", name, role, _source_names(role))
     if not query.sources and not query.source_prefixes:
         return _simplified(allowed_names, allowed_prefixes)
@@ -232,6 +230,11 @@ def _split(sources: Iterable[str]) -> tuple[frozenset[str], tuple[str, ...]]:
     """Names, and beginnings."""
     names = frozenset(source for source in sources if not source.endswith("*"))
     return names, tuple(source[:-1] for source in sources if source.endswith("*"))
+
+
+def _is_within(source: str, allowed: tuple[frozenset[str], tuple[str, ...]]) -> bool:
+    names, prefixes = allowed
+    return source in names or source.startswith(prefixes)
 
 
 def _require_some(role: Role, allowed: Collection[object], of_what: str) -> None:
