@@ -1,15 +1,16 @@
 """Who calls, by what a call brings with it, and in what role."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from argus_grpc.access.certificates import AuthContext, Certificates
 from argus_grpc.access.jwt import JwtVerifier
-from argus_grpc.access.policy import BUILT_IN_POLICY, InvalidPolicy, Policy, parse_policy
+from argus_grpc.access.policy import BUILT_IN_POLICY, Policy, parse_policy
 from argus_grpc.access.principal import ANONYMOUS, Principal
 from argus_grpc.access.role import UNRESTRICTED, Role
 from argus_grpc.access.tokens_file import PREFIX, REFUSED, Tokens, parse_tokens
-from argus_grpc.access.watching import BadFile, Watched
+from argus_grpc.access.watching import Watched
 from argus_grpc.errors import NotAuthenticated, NotPermitted
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -138,14 +139,7 @@ def _what_is_missing(has_tokens: bool, jwt: JwtVerifier | None, has_certificates
 
 def watched_policy(path: Path) -> Watched[Policy]:
     """Raises BadFile if it cannot be used."""
-
-    def parse(content: bytes) -> Policy:
-        try:
-            return parse_policy(path, content)
-        except InvalidPolicy as error:
-            raise BadFile(str(error)) from None
-
-    return Watched([path], parse)
+    return Watched([path], partial(parse_policy, path))
 
 
 def watched_tokens(path: Path) -> Watched[Tokens]:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from argus_grpc.access.role import MAX_SOURCE_PREFIXES, Role, RoleLimits
+from argus_grpc.access.watching import BadFile, read_file
 from argus_grpc.columns import COLUMNS_BY_NAME, EVENT_TYPE_NAMES, EVENT_TYPE_PREFIX
 from argus_grpc.durations import parse_duration
 from argus_grpc.v1 import export_pb2, ingest_pb2
@@ -53,8 +54,8 @@ _MAX_SHOWN = 200
 _ROLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-class InvalidPolicy(Exception):
-    """A policy file cannot be used. mistakes: all that is wrong with it, a line each, with its place."""
+class InvalidPolicy(BadFile):
+    """A file is no policy. mistakes: all that is wrong with it, a line each, with its place."""
 
     def __init__(self, path: Path, mistakes: Iterable[str]) -> None:
         self.mistakes = tuple(mistakes)
@@ -97,15 +98,9 @@ BUILT_IN_POLICY = Policy(BUILT_IN_ROLES, MappingProxyType({}), "built-in")
 def load_policy(path: Path | None) -> Policy:
     """The policy of a TOML file; None: the built-in one.
 
-    Raises InvalidPolicy, which names every mistake at once.
+    Raises BadFile if it cannot be read; InvalidPolicy, which names every mistake at once.
     """
-    if path is None:
-        return BUILT_IN_POLICY
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidPolicy(path, [f"cannot be read: {error.strerror}"]) from None
-    return parse_policy(path, content)
+    return BUILT_IN_POLICY if path is None else parse_policy(path, read_file(path))
 
 
 def parse_policy(path: Path, content: bytes) -> Policy:

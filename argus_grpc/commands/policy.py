@@ -74,11 +74,11 @@ def explain(path: Path | None, role_name: str | None, caller: str | None, tokens
 
 
 def _load(path: Path | None) -> "Policy":
-    from argus_grpc.access.policy import InvalidPolicy, load_policy
+    from argus_grpc.access.policy import load_policy
 
     try:
         return load_policy(path)
-    except InvalidPolicy as error:
+    except BadFile as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -10,6 +10,7 @@ from argus_grpc.access import Role, RoleLimits
 from argus_grpc.access.policy import EXPORT_RPCS, InvalidPolicy, Policy, load_policy
 from argus_grpc.access.role import MAX_SOURCE_PREFIXES
 from argus_grpc.access.tokens_file import create_token
+from argus_grpc.access.watching import BadFile
 from argus_grpc.main import main
 from argus_grpc.v1.event_pb2 import EventType
 
@@ -171,7 +172,7 @@ def test_a_role_names_only_so_many_beginnings_of_sources(path: Path) -> None:
 def test_what_is_not_toml_is_told(path: Path, content: bytes | None, said: str) -> None:
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InvalidPolicy, match=f"{path}: {said}"):
+    with pytest.raises(BadFile, match=f"{path}: {said}"):
         load_policy(path)
 
 
