@@ -34,7 +34,8 @@ class Authenticator:
         self._tokens_file = tokens
         self._jwt = jwt
         self._certificates = certificates
-        self._missing = _what_is_missing(tokens is not None, jwt, certificates is not None)
+        self._asks = tokens is not None or jwt is not None or certificates is not None
+        self._missing_text = _missing_text(tokens is not None, jwt, certificates is not None)
 
     def begin(self) -> None:
         """Fetches what has to be fetched, from now on."""
@@ -61,7 +62,7 @@ class Authenticator:
 
         Raises KeysUnavailable, NotAuthenticated.
         """
-        if not self._missing:
+        if not self._asks:
             return ANONYMOUS
         given = [str(value) for key, value in metadata if key == "authorization"]
         if given:
@@ -71,7 +72,7 @@ class Authenticator:
             return self._by_bearer(bearer.strip())
         principal = self._certificates.principal(auth_context()) if self._certificates else None
         if principal is None:
-            raise NotAuthenticated(self._missing)
+            raise NotAuthenticated(self._missing_text)
         return principal
 
     def role_of(self, principal: Principal) -> Role:
@@ -124,8 +125,8 @@ class Authenticator:
         raise NotAuthenticated(REFUSED)
 
 
-def _what_is_missing(has_tokens: bool, jwt: JwtVerifier | None, has_certificates: bool) -> str:
-    """What a call without credentials is told; empty where none are asked for."""
+def _missing_text(has_tokens: bool, jwt: JwtVerifier | None, has_certificates: bool) -> str:
+    """What a call without credentials is told."""
     bearers = [
         *(["a token of `argus-server token create`"] if has_tokens else []),
         *([f"a JSON Web Token of {jwt.issuer}"] if jwt else []),
@@ -134,7 +135,7 @@ def _what_is_missing(has_tokens: bool, jwt: JwtVerifier | None, has_certificates
         *([f"send {' or '.join(bearers)} as `authorization: Bearer …`"] if bearers else []),
         *(["connect with a client certificate"] if has_certificates else []),
     ]
-    return f"credentials are missing: {', or '.join(ways)}" if ways else ""
+    return f"credentials are missing: {', or '.join(ways)}"
 
 
 def watched_policy(path: Path) -> Watched[Policy]:
