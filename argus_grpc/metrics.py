@@ -10,20 +10,13 @@ import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from argus_grpc.access.policy import RPCS
 from argus_grpc.calls import Call, ExportFacts
 from argus_grpc.status import reason_of
-from argus_grpc.v1 import export_pb2, ingest_pb2
 from argus_grpc.version import VERSION
 
-METHODS = frozenset(
-    method.name
-    for file in (export_pb2, ingest_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-)
-"""Whose names are in labels; those of gRPC's own services are `other` together."""
-
 _OTHER = "other"
+"""All methods of gRPC's own services."""
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
@@ -176,4 +169,4 @@ class _Store(Collector):
 
 def _label(method: str) -> str:
     name = method.rpartition("/")[2]
-    return name if name in METHODS else _OTHER
+    return name if name in RPCS else _OTHER
