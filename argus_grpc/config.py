@@ -146,7 +146,7 @@ class Config(BaseModel):
         return bool(self.tokens or self.jwt_jwks or self.tls_client_ca)
 
     def missing_for_others(self) -> list[str]:
-        """What it takes to listen beyond this machine, and is not given (P9)."""
+        """What it takes to listen beyond this machine, and is not given."""
         if is_loopback(self.listen):
             return []
         return [
