@@ -78,7 +78,7 @@ class Config(BaseSettings):
         return self
 
     def _closed_by_default(self) -> Iterator[str]:
-        if self.is_exposed and self.tls_cert is None and self.tls_key is None:
+        if self.guards_strangers and self.tls_cert is None and self.tls_key is None:
             yield (
                 f"listen: {self.listen} can be reached from other machines, which needs --tls-cert FILE and"
                 " --tls-key FILE; or --insecure: everyone on the way can then read the events and the tokens"
@@ -136,7 +136,7 @@ class Config(BaseSettings):
             )
 
     @property
-    def is_exposed(self) -> bool:
+    def guards_strangers(self) -> bool:
         """Whether others can reach the dashboard, and nobody has said that they may see all that it does."""
         return not self.is_local and not self.insecure
 

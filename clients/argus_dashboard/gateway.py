@@ -100,11 +100,15 @@ class Gateway:
         certificate for who asks, or strangers can reach the dashboard; 403 where strangers can, and the
         server asks nobody who they are."""
         config = self.config
-        if caller.token is None and (config.is_exposed or config.server_tls_cert is not None):
+        if caller.token is None and (config.guards_strangers or config.server_tls_cert is not None):
             raise not_signed_in("sign in, or send Authorization: Bearer and a token of the Argus server")
         loop = asyncio.get_running_loop()
         # A server that knows the dashboard by its certificate does ask.
-        if not config.is_exposed or config.server_tls_cert is not None or loop.time() < self._asks_until_s:
+        if (
+            not config.guards_strangers
+            or config.server_tls_cert is not None
+            or loop.time() < self._asks_until_s
+        ):
             return
         try:
             await loop.run_in_executor(self._call_threads, self._client.columns)
