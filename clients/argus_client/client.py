@@ -87,6 +87,13 @@ class ExportClient:
         """
         return _OtherCaller(self, token)
 
+    def apart(self, token: TokenSource | None, *, retry_for_s: float = DEFAULT_RETRY_FOR_S) -> "ExportClient":
+        """A client with a connection of its own to the same server, which speaks for another caller.
+
+        It is made with the files of `tls` as this client last found them good.
+        """
+        return _OwnConnection(self, token, retry_for_s)
+
     def export(
         self,
         query: EventQuery | None = None,
@@ -331,3 +338,12 @@ class _OtherCaller(ExportClient):
 
     def close(self) -> None:
         """Nothing: the connection is the first client's."""
+
+
+class _OwnConnection(ExportClient):
+    """One more connection to a client's server."""
+
+    def __init__(self, client: ExportClient, token: TokenSource | None, retry_for_s: float) -> None:
+        self._rule = RetryRule(retry_for_s, Backoff())
+        self._connection = client._connection.apart(token)
+        self._closed = threading.Event()

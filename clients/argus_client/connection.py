@@ -10,7 +10,7 @@ import grpc
 from argus_client.errors import InvalidRequest, NotSignedIn
 from argus_client.statuses import is_from_transport, to_client_error
 from argus_client.tokens import TokenSource, current_token
-from argus_client.transport import Stamp, Tls, choose_tls, open_channel, stamp
+from argus_client.transport import Credentials, Tls, choose_tls, open_channel
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
 
@@ -44,20 +44,25 @@ class Method(Protocol[_Response_co]):
 
 
 class Channel:
-    """The way to the server at `target`, over TLS or (None) in plaintext. It connects when the first call
-    is made, and anew for the next call when the files of `tls` have changed."""
+    """The way to the server at `target`, over TLS with these files or (None) in plaintext. It connects
+    when the first call is made, and anew for the next call when the files have changed."""
 
-    def __init__(self, target: str, tls: Tls | None) -> None:
+    def __init__(self, target: str, files: Credentials | None) -> None:
         self.target = target
-        self.tls = tls
         self.has_answered = False
         """Whether the server has ever answered; if not, the address may be wrong."""
-        self._stamp = self._look_at_files()
-        self._open = open_channel(target, tls, _CHANNEL_OPTIONS)
-        self._exports = ExportServiceStub(self._open)
-        self._ingests = IngestServiceStub(self._open)
+        self._files = files
         self._changing = threading.Lock()
         self._streams: weakref.WeakSet[MessageStream[Any]] = weakref.WeakSet()
+        self._connect(None if files is None else files.current())
+
+    @property
+    def tls(self) -> Tls | None:
+        return None if self._files is None else self._files.tls
+
+    def apart(self) -> "Channel":
+        """One with a connection of its own, made with the same files: as they are, or last were good."""
+        return Channel(self.target, self._files)
 
     @property
     def exports(self) -> ExportServiceStub:
@@ -90,28 +95,19 @@ class Channel:
             call.cancel()
         self._open.close()
 
-    def _look_at_files(self) -> Stamp:
-        try:
-            return () if self.tls is None else stamp(self.tls)
-        except OSError:
-            # One that is being replaced; one that is never there is told of where it is read.
-            return ()
-
     def _renew_if_changed(self) -> None:
-        found = self._look_at_files()
-        if not found or found == self._stamp:
+        found = None if self._files is None else self._files.current()
+        if found is self._credentials:
             return
         with self._changing:
-            if found == self._stamp:
-                return
-            try:
-                # Not closed: gRPC does so when the last call over the one before has ended.
-                self._open = open_channel(self.target, self.tls, _CHANNEL_OPTIONS)
-            except InvalidRequest:
-                # Half replaced. The next call looks again.
-                return
-            self._exports, self._ingests = ExportServiceStub(self._open), IngestServiceStub(self._open)
-            self._stamp = found
+            if found is not self._credentials:
+                # The one before is not closed: gRPC does so when the last call over it has ended.
+                self._connect(found)
+
+    def _connect(self, credentials: grpc.ChannelCredentials | None) -> None:
+        self._open = open_channel(self.target, self.tls, credentials, _CHANNEL_OPTIONS)
+        self._exports, self._ingests = ExportServiceStub(self._open), IngestServiceStub(self._open)
+        self._credentials = credentials
 
 
 class Connection:
@@ -128,11 +124,16 @@ class Connection:
         cls, target: str, *, token: TokenSource | None = None, tls: Tls | None = None, insecure: bool = False
     ) -> "Connection":
         """One with a channel of its own. Raises InvalidRequest."""
-        return cls(Channel(target, choose_tls(target, tls, insecure=insecure)), token)
+        chosen = choose_tls(target, tls, insecure=insecure)
+        return cls(Channel(target, Credentials(chosen) if chosen is not None else None), token)
 
     def as_caller(self, token: TokenSource | None) -> "Connection":
         """One that shares the channel, and calls in another name. Raises InvalidRequest."""
         return Connection(self._channel, token)
+
+    def apart(self, token: TokenSource | None) -> "Connection":
+        """One with a channel of its own to the same server. Raises InvalidRequest."""
+        return Connection(self._channel.apart(), token)
 
     @property
     def exports(self) -> ExportServiceStub:

@@ -2,20 +2,21 @@
 
 import ipaddress
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
-from argus_client.errors import Violation
+from argus_client.errors import InvalidRequest, Violation
 from argus_client.query import invalid_request
 
 if TYPE_CHECKING:
     import ssl
 
 _Path: TypeAlias = str | os.PathLike[str]
-Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
+_Stamp: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -102,22 +103,63 @@ def _is_loopback_host(host: str) -> bool:
         return False
 
 
-def open_channel(target: str, tls: Tls | None, options: tuple[tuple[str, object], ...]) -> grpc.Channel:
-    """A channel to the target; None is plaintext. Raises InvalidRequest if the files are not good."""
-    if tls is None:
+class Credentials:
+    """What the files of `tls` held when they were last good. Several channels may share it.
+
+    Raises InvalidRequest if they are not good to begin with.
+    """
+
+    def __init__(self, tls: Tls) -> None:
+        self.tls = tls
+        self._stamp = self._look_at_files()
+        self._good = _load(tls)
+        self._changing = threading.Lock()
+
+    def current(self) -> grpc.ChannelCredentials:
+        """Others than before when the files have changed, and are good."""
+        found = self._look_at_files()
+        with self._changing:
+            if found and found != self._stamp:
+                try:
+                    self._good = _load(self.tls)
+                except InvalidRequest:
+                    # Half replaced. The next call looks again.
+                    return self._good
+                self._stamp = found
+            return self._good
+
+    def _look_at_files(self) -> _Stamp:
+        try:
+            return _stamp(self.tls)
+        except OSError:
+            # One that is being replaced; one that is never there is told of where it is read.
+            return ()
+
+
+def open_channel(
+    target: str,
+    tls: Tls | None,
+    credentials: grpc.ChannelCredentials | None,
+    options: tuple[tuple[str, object], ...],
+) -> grpc.Channel:
+    """A channel to the target; None is plaintext."""
+    if tls is None or credentials is None:
         if is_loopback(target):
             # Else one that the environment names would be sent the token in plaintext.
             options = (*options, ("grpc.enable_http_proxy", 0))
         return grpc.insecure_channel(target, options=options)
+    if tls.server_name is not None:
+        options = (*options, ("grpc.ssl_target_name_override", tls.server_name))
+    return grpc.secure_channel(target, credentials, options=options)
+
+
+def _load(tls: Tls) -> grpc.ChannelCredentials:
     check_files(tls)
-    credentials = grpc.ssl_channel_credentials(
+    return grpc.ssl_channel_credentials(
         root_certificates=_read("ca", tls.ca) if tls.ca is not None else _system_roots(),
         private_key=_read("key", tls.key) if tls.key is not None else None,
         certificate_chain=_read("cert", tls.cert) if tls.cert is not None else None,
     )
-    if tls.server_name is not None:
-        options = (*options, ("grpc.ssl_target_name_override", tls.server_name))
-    return grpc.secure_channel(target, credentials, options=options)
 
 
 def check_files(tls: Tls) -> None:
@@ -150,7 +192,7 @@ def make_context(tls: Tls) -> "ssl.SSLContext":
     return context
 
 
-def stamp(tls: Tls) -> Stamp:
+def _stamp(tls: Tls) -> _Stamp:
     """Another when the files have changed. Raises OSError."""
     stats = [Path(path).stat() for path in (tls.ca, tls.cert, tls.key) if path is not None]
     return tuple((found.st_mtime_ns, found.st_ino, found.st_size) for found in stats)

@@ -5,6 +5,8 @@ import binascii
 import hashlib
 import json
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +44,34 @@ class Caller:
 
 
 NOBODY = Caller()
+
+KNOWN_S = 10.0
+"""How long a caller whom the server took is known."""
+_MAX_KNOWN = 1_000
+
+
+class KnownCallers:
+    """Those whom the server took in the last few seconds; of too many, the first go. For the event loop's
+    thread only."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # In the order of their times.
+        self._until_s: dict[bytes, float] = {}
+
+    def add(self, caller: Caller) -> None:
+        """The server has just taken this one."""
+        self.discard(caller)
+        self._until_s[caller.key] = self._clock() + KNOWN_S
+        if len(self._until_s) > _MAX_KNOWN:
+            del self._until_s[next(iter(self._until_s))]
+
+    def discard(self, caller: Caller) -> None:
+        """The server has just refused this one."""
+        self._until_s.pop(caller.key, None)
+
+    def __contains__(self, caller: Caller) -> bool:
+        return self._clock() < self._until_s.get(caller.key, 0.0)
 
 
 def caller_of(connection: HTTPConnection) -> Caller:

@@ -98,7 +98,12 @@ class ExportEndpoint:
             form=form,
         )
         headers = file_headers("export", values, form)
-        watching = gateway.watched.watching(caller_of(request), values["download_id"])
+        caller, download_id = caller_of(request), values["download_id"]
+        if caller.token is not None and caller.session is None:
+            await gateway.make_sure(caller)
+            # Of a token that the server has not taken, nothing is kept.
+            download_id = download_id if gateway.is_known(caller) else None
+        watching = gateway.watched.watching(caller, download_id)
         with watching as watched, values.naming_violations():
             way = Way(gateway.downloads, gateway.download_threads, headers, watched)
             await send_file(request, receive, send, file, way)

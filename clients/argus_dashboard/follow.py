@@ -77,7 +77,8 @@ class FollowEndpoint:
         last_id = request.headers.get("last-event-id")
         place = Place.parse(last_id) if last_id else None
         caller = caller_of(request)
-        with gateway.follows.take(), values.naming_violations():
+        await gateway.make_sure(caller)
+        with gateway.follows.take(caller), values.naming_violations(), gateway.serving(caller):
             follower = Follower(await gateway.connect(caller), query, values, place)
             answer = StreamedAnswer(scope, send, gateway.config.stall_timeout_s)
             waits = [gateway.is_stopping.wait]

@@ -1,16 +1,24 @@
 """What the requests share: the client, threads, and how many of them there may be."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Self, TypeVar
 
-from argus_client import ArgusClientError, ExportClient, NotSignedIn
-from argus_dashboard.callers import NOBODY, Caller
+from argus_client import (
+    ArgusClientError,
+    ExportClient,
+    NotAllowed,
+    NotSignedIn,
+    ServerError,
+    ServerUnavailable,
+)
+from argus_dashboard.callers import Caller, KnownCallers
 from argus_dashboard.config import Config
-from argus_dashboard.problems import Problem, limit_reached, not_signed_in
+from argus_dashboard.problems import Problem, limit_reached, not_signed_in, tell_stranger
 from argus_dashboard.watched import WatchedDownloads
 
 _CALL_THREADS = 16
@@ -23,7 +31,8 @@ _Answer = TypeVar("_Answer")
 
 
 class Slots:
-    """How many of something may run at once. For the event loop's thread only.
+    """How many of something may run at once: half of them for one caller who has a token, so that nobody
+    takes all. For the event loop's thread only.
 
     limit_name, of_what: how a refusal names it: "max_downloads", "downloads at once".
     """
@@ -31,18 +40,24 @@ class Slots:
     def __init__(self, limit_name: str, limit: int, of_what: str, retry_after_s: float) -> None:
         self._limit_name, self._limit, self._of_what = limit_name, limit, of_what
         self._retry_after_s = retry_after_s
-        self.taken = 0
+        self._limit_of_one = max(1, limit // 2)
+        self._taken: Counter[bytes] = Counter()
 
     @contextmanager
-    def take(self) -> Iterator[None]:
-        """Raises a Problem, 429, when none is free."""
-        if self.taken >= self._limit:
+    def take(self, caller: Caller) -> Iterator[None]:
+        """Raises a Problem, 429, when none is free, or the caller has as many as one may have."""
+        if self._taken.total() >= self._limit:
             raise limit_reached(self._limit_name, self._limit, self._of_what, self._retry_after_s)
-        self.taken += 1
+        if caller.token is not None and self._taken[caller.key] >= self._limit_of_one:
+            of_what = f"{self._of_what} for one caller"
+            raise limit_reached(self._limit_name, self._limit_of_one, of_what, self._retry_after_s)
+        self._taken[caller.key] += 1
         try:
             yield
         finally:
-            self.taken -= 1
+            self._taken[caller.key] -= 1
+            if not self._taken[caller.key]:
+                del self._taken[caller.key]
 
 
 class Gateway:
@@ -51,7 +66,9 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         # Without retries: who waits for an answer is told at once, and asks again when it likes.
-        self._client = self._open(NOBODY, retry_for_s=0)
+        self._client = ExportClient(
+            config.server, tls=config.tls_to_server, insecure=config.server_insecure, retry_for_s=0
+        )
         self._call_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self._calls = Slots("max_calls", _MAX_CALLS, "requests at once", retry_after_s=1.0)
         self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="health")
@@ -64,6 +81,7 @@ class Gateway:
         self.follows = Slots("max_follows", config.max_follows, "followers at once", retry_after_s=30.0)
         self.follow_threads = ThreadPoolExecutor(config.max_follows, thread_name_prefix="follow")
         self._asks_until_s = 0.0
+        self._known = KnownCallers()
         self.is_stopping = asyncio.Event()
         """Set when the dashboard goes down: what has no end of its own ends."""
 
@@ -83,17 +101,61 @@ class Gateway:
 
     async def call(self, caller: Caller, ask: Callable[[ExportClient], _Answer]) -> _Answer:
         """What `ask` returns, in a thread, about a client that speaks for the caller; raises what it raises,
-        and a Problem, 401 or 403, as `_admit` does."""
+        and a Problem as `_admit` and `serving` do."""
+        with self.serving(caller):
+            return await self._call(caller, ask)
+
+    async def _call(self, caller: Caller, ask: Callable[[ExportClient], _Answer]) -> _Answer:
         await self._admit(caller)
         client = self._client.as_caller(caller.token)
-        with self._calls.take():
-            return await asyncio.get_running_loop().run_in_executor(self._call_threads, ask, client)
+        with self._calls.take(caller):
+            try:
+                answer = await asyncio.get_running_loop().run_in_executor(self._call_threads, ask, client)
+            except NotSignedIn:
+                raise
+            except NotAllowed:
+                self._known.add(caller)
+                raise
+        self._known.add(caller)
+        return answer
 
     async def connect(self, caller: Caller) -> ExportClient:
         """A client that speaks for the caller on a connection of its own: one that is not read holds up no
         other. Raises as `_admit`."""
         await self._admit(caller)
-        return self._open(caller, retry_for_s=self.config.retry_for_s)
+        return self._client.apart(caller.token, retry_for_s=self.config.retry_for_s)
+
+    async def make_sure(self, caller: Caller) -> None:
+        """Asks the server whether it knows the caller, unless it did a few seconds ago: for before anything
+        is set aside for them. Raises NotSignedIn, LimitExceeded, and a Problem as `_admit`."""
+        if caller in self._known:
+            return
+        try:
+            await self._call(caller, ExportClient.columns)
+        except NotSignedIn:
+            raise
+        except (NotAllowed, ServerError, ServerUnavailable):
+            # It is somebody's, whose role has no columns. Or nobody can be served now: a connection of the
+            # request's own, which does not wait as the shared one does, will say so.
+            pass
+
+    def is_known(self, caller: Caller) -> bool:
+        """Whether the server took the caller: at sign-in, or a few seconds ago."""
+        return caller.session is not None or caller in self._known
+
+    @contextmanager
+    def serving(self, caller: Caller) -> Iterator[None]:
+        """Around what is asked of the server for a caller. What is wrong between the dashboard and its server
+        is told in full to those alone whom the server knows; for others raises a Problem."""
+        try:
+            yield
+        except NotSignedIn:
+            self._known.discard(caller)
+            raise
+        except (ServerError, ServerUnavailable) as error:
+            if not self.is_known(caller):
+                raise tell_stranger(error) from error
+            raise
 
     async def _admit(self, caller: Caller) -> None:
         """Raises a Problem: 401 for somebody without a token, where the server would take the dashboard's own
@@ -120,15 +182,6 @@ class Gateway:
             "server-open",
             "this dashboard can be reached from other machines, but its Argus server asks nobody who they"
             " are; whoever runs them can give the server --tokens, or the dashboard --insecure",
-        )
-
-    def _open(self, caller: Caller, *, retry_for_s: float) -> ExportClient:
-        return ExportClient(
-            self.config.server,
-            token=caller.token,
-            tls=self.config.tls_to_server,
-            insecure=self.config.server_insecure,
-            retry_for_s=retry_for_s,
         )
 
     async def is_server_reachable(self) -> bool:

@@ -1,11 +1,13 @@
 """What can go wrong, as application/problem+json (RFC 9457): ONE table from the client's errors."""
 
 import math
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -27,6 +29,8 @@ _URN = "urn:argus-export:problem:"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _MAX_SHOWN_CHARS = 200
 INTERNAL_TEXT = "internal error; the dashboard's log has more under this request id"
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,18 @@ def problem_of(error: ArgusClientError, errors: Iterable[BadParameter] = ()) -> 
                 limit=error.limit if isinstance(error, LimitExceeded) else None,
             )
     return None
+
+
+def tell_stranger(error: ServerError | ServerUnavailable) -> Problem:
+    """How it is told to who is not known to the server: it names the server, and the dashboard's own files,
+    so that goes to the log."""
+    problem = problem_of(error)
+    assert problem is not None
+    request_id = uuid.uuid4().hex
+    what = "cannot be reached" if isinstance(error, ServerUnavailable) else "failed"
+    _log.warning(f"the Argus server {what}", request_id=request_id, error=str(error))
+    detail = f"the Argus server {what}; the dashboard's log has more under the request id {request_id}"
+    return Problem(problem.status, problem.kind, detail, headers=problem.headers, requestId=request_id)
 
 
 def problem_of_status(status: int, request: Request, headers: Mapping[str, str] | None) -> Problem:

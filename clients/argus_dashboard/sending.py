@@ -66,8 +66,12 @@ async def send_file(request: Request, receive: Receive, send: Send, file: FileRe
     """
     accepted = request.headers.getlist("accept-encoding")
     coding = "identity" if _is_compressed(file.form) else content_coding(accepted)
-    with way.slots.take():
-        await unless_gone(receive, _send(request, send, file, way, coding))
+    gateway: Gateway = request.app.state.gateway
+    caller = caller_of(request)
+    with gateway.serving(caller):
+        await gateway.make_sure(caller)
+        with way.slots.take(caller):
+            await unless_gone(receive, _send(request, send, file, way, coding))
 
 
 async def _send(request: Request, send: Send, file: FileRequest, way: Way, coding: ContentCoding) -> None:

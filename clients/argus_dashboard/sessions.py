@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 MAX_SESSIONS = 1_000
+MAX_SESSIONS_OF_ONE = 20
 MAX_IDLE_S = 8 * 3600.0
 MAX_AGE_S = 24 * 3600.0
 
@@ -31,8 +32,8 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one dashboard: MAX_SESSIONS at most, beyond which the one that was longest without a
-    request goes. For the event loop's thread only."""
+    """The sessions of one dashboard: MAX_SESSIONS at most, and MAX_SESSIONS_OF_ONE of one token, beyond which
+    the one that was longest without a request goes. For the event loop's thread only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -45,6 +46,9 @@ class Sessions:
         for session in list(self._by_key.values()):
             if session.is_over(now_s):
                 self.end(session)
+        of_token = [session for session in self._by_key.values() if session.token == token]
+        if len(of_token) >= MAX_SESSIONS_OF_ONE:
+            self.end(of_token[0])
         while len(self._by_key) >= MAX_SESSIONS:
             self.end(next(iter(self._by_key.values())))
         id = secrets.token_urlsafe(_ID_BYTES)

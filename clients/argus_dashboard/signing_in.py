@@ -104,11 +104,11 @@ async def signed_in(request: Request) -> Response:
 
 async def _check(request: Request, token: str) -> None:
     """Raises a Problem for a token that the server does not take, and for whoever tries too many."""
-    tries: Tries = request.app.state.sign_in_tries
-    tries.count(request.client.host if request.client else "")
     if not is_token(token):
         raise not_signed_in("this is not a token: one has letters, digits and - . _ ~ + / =, and no spaces")
     gateway: Gateway = request.app.state.gateway
+    tries: Tries = request.app.state.sign_in_tries
+    attempt = tries.count(request.client.host if request.client else "", token)
     try:
         await gateway.call(Caller(token), ExportClient.columns)
     except NotSignedIn:
@@ -121,6 +121,7 @@ async def _check(request: Request, token: str) -> None:
         if problem is None:
             raise
         raise problem from error
+    tries.take_back(attempt)
 
 
 def _end_session(request: Request) -> None:

@@ -23,6 +23,7 @@ from argus_dashboard.problems import not_signed_in
 from argus_dashboard.streaming import AnswerBroken
 
 MAX_KEPT = 1_024
+MAX_KEPT_OF_ONE = 64
 KEPT_S = 600.0
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -88,8 +89,9 @@ class Watched:
 
 
 class WatchedDownloads:
-    """Those under way, and those that ended in the last ten minutes: MAX_KEPT at most, which is more than may
-    be under way; of the others the oldest go. For the event loop's thread only."""
+    """Those under way, and those that ended in the last ten minutes: MAX_KEPT at most, and MAX_KEPT_OF_ONE of
+    one caller's; beyond, that caller's oldest go first, those under way last. For the event loop's thread
+    only."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -102,7 +104,7 @@ class WatchedDownloads:
         watched = Watched()
         if id is not None:
             self._by_id.pop((caller.key, id), None)
-            self._make_room()
+            self._make_room(caller)
             self._by_id[caller.key, id] = watched
         try:
             yield watched
@@ -131,11 +133,16 @@ class WatchedDownloads:
             if watched.ended_s is not None and watched.ended_s < oldest_s:
                 del self._by_id[key]
 
-    def _make_room(self) -> None:
+    def _make_room(self, caller: Caller) -> None:
         self._forget_old()
-        while len(self._by_id) >= MAX_KEPT:
-            ended = (key for key, watched in self._by_id.items() if watched.ended_s is not None)
-            del self._by_id[next(ended)]
+        own = [key for key in self._by_id if key[0] == caller.key]
+        if len(own) >= MAX_KEPT_OF_ONE:
+            del self._by_id[self._least_needed(own)]
+        elif len(self._by_id) >= MAX_KEPT:
+            del self._by_id[self._least_needed(own or list(self._by_id))]
+
+    def _least_needed(self, keys: list[tuple[bytes, str]]) -> tuple[bytes, str]:
+        return min(keys, key=lambda key: self._by_id[key].ended_s is None)
 
 
 DOWNLOAD_PARAMETERS = (replace(DOWNLOAD_ID_PARAMETER, is_required=True),)

@@ -1,6 +1,7 @@
 """A download that breaks off is seen to, and one whose reader is gone costs nothing any more."""
 
 import http.client
+import json
 import re
 import signal
 import socket
@@ -193,8 +194,13 @@ def test_a_server_that_is_not_there_is_told_before_200(tmp_path: Path) -> None:
                 answer = curl(dashboard.url + path)
                 assert answer.status == 503, path
                 assert answer.headers["content-type"] == "application/problem+json"
-                assert b"no server answers at" in answer.body
+                told = json.loads(answer.body)
+                assert told["detail"].startswith("the Argus server cannot be reached; ")
+                # Where it is, is for those alone whom it knows, and for the log.
+                assert b"127.0.0.1" not in answer.body
+                assert told["requestId"] in dashboard.log.read_text()
                 assert int(answer.headers["retry-after"]) >= 1
+            assert "no server answers at 127.0.0.1:" in dashboard.log.read_text()
             health = curl(f"{dashboard.url}/healthz")
             assert (health.status, health.body) == (503, b'{"status":"unavailable","server":"unreachable"}')
             assert curl(f"{dashboard.url}/").status == 200

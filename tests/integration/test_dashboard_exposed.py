@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from argus_client import ExportClient, NotSignedIn
+from argus_client import ExportClient, NotSignedIn, ServerUnavailable
 from argus_dashboard.callers import NOBODY, Caller
 from argus_dashboard.config import Config
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.problems import Problem
+from argus_dashboard.sessions import Session
 from tests.certificates import Authority, write
 from tests.conftest import RunningServer
 from tests.people import WRONG, start_people
@@ -62,3 +63,15 @@ def test_a_server_that_asks_is_shown_to_those_it_knows(tmp_path: Path) -> None:
 
     for people in start_people(tmp_path):
         asyncio.run(check(people.server.address, people.token("reader")))
+
+
+def test_who_has_signed_in_is_told_what_is_wrong_with_the_server() -> None:
+    session = Session(b"key", "token", 0.0, 0.0)
+    with Gateway(Config()) as gateway:
+        error = ServerUnavailable("no server answers at argus.example:50051")
+        with pytest.raises(ServerUnavailable), gateway.serving(Caller("token", session)):
+            raise error
+        for stranger in (NOBODY, Caller("token")):
+            with pytest.raises(Problem) as caught, gateway.serving(stranger):
+                raise error
+            assert "argus.example" not in str(caught.value.to_response().body)

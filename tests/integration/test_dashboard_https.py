@@ -1,8 +1,10 @@
 """The dashboard over HTTPS, and over TLS to its server."""
 
+import json
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +16,7 @@ from argus_grpc.config import Config
 from argus_grpc.server import Server
 from tests.certificates import Authority, write
 from tests.dashboard import DashboardProcess, ask, bearer, dashboard_process, sign_in
-from tests.people import People, start_people, wait_until
+from tests.people import WRONG, People, start_people, wait_until
 
 pytestmark = pytest.mark.duckdb
 
@@ -130,6 +132,82 @@ def test_what_is_under_way_goes_on_when_the_certificate_changes(
             more = connection.recv(1_000)
             assert more
             received += more
+
+
+@contextmanager
+def asking_server(authority: Authority, folder: Path) -> Iterator[tuple[str, str]]:
+    """The address of a server that wants certificates and tokens, and one of these."""
+    served, tokens = write(authority.issue("localhost"), folder / "server.pem"), folder / "tokens.json"
+    token, _ = create_token(tokens, "somebody", "reader", None)
+    config = Config(
+        db=folder / "events.duckdb",
+        listen="127.0.0.1:0",
+        tls_cert=served,
+        tls_key=served,
+        tls_client_ca=authority.file,
+        tokens=tokens,
+    )
+    with Server(config) as server:
+        yield f"localhost:{server.address.rpartition(':')[2]}", token
+
+
+def to_server(tls: Tls) -> list[str]:
+    flags = {"--server-tls-ca": tls.ca, "--server-tls-cert": tls.cert, "--server-tls-key": tls.key}
+    return [str(part) for flag in flags.items() for part in flag]
+
+
+FILES = ("/export?columns=timestamp", "/api/aggregate", "/api/follow")
+
+
+def test_the_files_to_the_server_may_be_half_replaced(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    own = authority.client("dashboard")
+    ca, pem = authority.file, tmp_path / "dashboard.pem"
+    with (
+        asking_server(authority, tmp_path) as (target, token),
+        dashboard_process(tmp_path, target, *to_server(own)) as process,
+    ):
+        good, whole = ca.read_bytes(), pem.read_bytes()
+
+        def assert_served() -> None:
+            for path in FILES:
+                url, is_whole = f"{process.url}{path}", path != "/api/follow"
+                assert ask(url, headers=bearer(token), whole=is_whole).status == 200, path
+                refused = ask(url, headers=bearer(WRONG))
+                assert refused.status == 401, path
+                assert str(tmp_path).encode() not in refused.body
+
+        ca.unlink()
+        assert_served()
+        ca.write_bytes(good[:100])
+        pem.write_bytes(authority.issue("dashboard").cert_chain_pems[0].bytes())
+        assert_served()
+        ca.write_bytes(good)
+        pem.write_bytes(whole)
+        assert_served()
+
+
+def test_strangers_are_not_told_of_the_dashboards_files_and_server(tmp_path: Path) -> None:
+    authority, foreign = Authority(tmp_path), Authority(tmp_path, "foreign")
+    own = foreign.client("foreign-dashboard")
+    # The server's authority is trusted, but does not know the dashboard's certificate.
+    flags = to_server(Tls(authority.file, own.cert, own.key))
+    with (
+        asking_server(authority, tmp_path) as (target, token),
+        dashboard_process(tmp_path, target, *flags) as process,
+    ):
+        answers = [ask(f"{process.url}/login", "POST", form={"token": token})]
+        for path in (*FILES, "/api/plan", "/export?download_id=strangers"):
+            answers.append(ask(f"{process.url}{path}", headers=bearer(token)))
+        log = process.log.read_text()
+        for answer in answers:
+            assert answer.status == 503
+            told = json.loads(answer.body)
+            assert told["detail"].startswith("the Argus server cannot be reached; ")
+            assert told["requestId"] in log
+            for secret in (str(tmp_path), target, target.rpartition(":")[2]):
+                assert secret.encode() not in answer.body
+        assert f"seems not to take the client certificate {own.cert}" in log
 
 
 def test_nobody_is_taken_for_the_dashboard_itself(authority: Authority, tmp_path: Path) -> None:

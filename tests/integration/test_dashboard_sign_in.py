@@ -5,8 +5,9 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
@@ -191,17 +192,46 @@ def test_one_persons_download_is_not_told_to_another(people: People, url: str, s
     assert state(bearer(second)) == state(sign_in(url, second, source=source)) == state({}) == "unknown"
 
 
-def test_tries_are_counted_by_address(url: str, token: str) -> None:
-    source, other = next(_sources), next(_sources)
+def test_nothing_is_kept_of_a_download_for_a_token_that_is_not_taken(url: str) -> None:
+    assert ask(f"{url}/export?download_id=strangers", headers=bearer(WRONG)).status == 401
+    answer = ask(f"{url}/api/download?download_id=strangers", headers=bearer(WRONG))
+    assert json.loads(answer.body)["state"] == "unknown"
+
+
+def test_nobody_takes_all_places_and_strangers_none(people: People, tmp_path: Path) -> None:
+    first, second, third = (bearer(people.token("reader")) for _ in range(3))
+    flags = ("--max-follows", "2")
+    with dashboard_process(tmp_path, people.server.address, *flags) as process, ExitStack() as stack:
+
+        def follow(fields: dict[str, str]) -> int:
+            connection = HTTPConnection(urlsplit(process.url).netloc, timeout=30)
+            stack.callback(connection.close)
+            connection.request("GET", "/api/follow", headers=fields)
+            return connection.getresponse().status
+
+        assert follow(first) == 200
+        refused = ask(f"{process.url}/api/follow", headers=first)
+        assert refused.status == 429
+        assert b"max_follows: the limit of 1 followers at once for one caller is reached" in refused.body
+        assert follow(second) == 200
+        # All are taken: those who are known are told so, others no more than that they are not.
+        assert follow(third) == 429
+        assert follow(bearer(WRONG)) == follow({}) == 401
+
+
+def test_tries_are_counted_by_address_and_token(url: str, token: str) -> None:
+    source = next(_sources)
+    malformed = [ask(f"{url}/login", "POST", form={"token": "a b"}, source=source) for _ in range(11)]
+    assert {answer.status for answer in malformed} == {401}
     tries = [ask(f"{url}/login", "POST", form={"token": WRONG}, source=source) for _ in range(11)]
     assert [answer.status for answer in tries] == [401] * 10 + [429]
     last = tries[-1]
     assert last.problem == "limit-exceeded"
     assert json.loads(last.body)["limit"] == "sign_ins_per_minute"
     assert 1 <= int(last.headers["retry-after"]) <= 60
-    # The right one as well: whoever tries learns nothing more.
-    assert ask(f"{url}/login", "POST", form={"token": token}, source=source).status == 429
-    assert ask(f"{url}/login", "POST", form={"token": token}, source=other).status == 303
+    # Others behind the same proxy are let in, as often as they like.
+    for _ in range(11):
+        assert ask(f"{url}/login", "POST", form={"token": token}, source=source).status == 303
 
 
 def test_people_are_told_on_the_page_and_their_text_is_no_markup(url: str, source: str) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
 from argus_dashboard.callers import NOBODY, Caller
 from argus_dashboard.problems import limit_reached
 from argus_dashboard.streaming import AnswerBroken
-from argus_dashboard.watched import KEPT_S, MAX_KEPT, WatchedDownloads
+from argus_dashboard.watched import KEPT_S, MAX_KEPT, MAX_KEPT_OF_ONE, WatchedDownloads
 
 
 def download(downloads: WatchedDownloads, id: str, end: BaseException | None = None) -> None:
@@ -61,14 +62,32 @@ def test_it_is_forgotten_after_a_while_but_not_while_it_runs() -> None:
         assert downloads.get(NOBODY, "long").state == "running"
 
 
-def test_their_number_is_bounded_and_the_oldest_that_ended_go() -> None:
+def test_a_callers_are_bounded_and_the_oldest_that_ended_go() -> None:
     downloads = WatchedDownloads(lambda: 0.0)
     with downloads.watching(NOBODY, "running"):
-        for number in range(MAX_KEPT):
+        for number in range(MAX_KEPT_OF_ONE):
             download(downloads, f"{number}")
         assert downloads.get(NOBODY, "running").state == "running"
         assert downloads.get(NOBODY, "0").state == "unknown"
         assert downloads.get(NOBODY, "1").state == "whole"
+
+
+def test_one_who_has_many_puts_out_nobody_elses() -> None:
+    downloads = WatchedDownloads(lambda: 0.0)
+    mine = Caller("token")
+    with downloads.watching(mine, "a") as watched:
+        watched.complete()
+    for number in range(2 * MAX_KEPT):
+        download(downloads, f"{number}")
+    assert downloads.get(mine, "a").state == "whole"
+
+
+def test_those_of_all_are_bounded_too_whatever_they_do() -> None:
+    downloads = WatchedDownloads(lambda: 0.0)
+    with ExitStack() as stack:
+        for number in range(MAX_KEPT + 10):
+            stack.enter_context(downloads.watching(Caller(f"token-{number}"), "a"))
+    assert len(downloads._by_id) == MAX_KEPT
 
 
 def test_nobody_asks_for_one_without_an_id() -> None:
