@@ -37,10 +37,12 @@ class Entrance:
                 "tls_client_ca: nobody could call, since the policy gives no certificate a role under"
                 " [certificates], and there are neither --tokens nor --jwt-jwks"
             )
-        if policy and not (tokens or jwt or config.tls_client_ca or policy.value.role(ANONYMOUS.name)):
+        is_anyone_known = config.tokens or config.jwt_jwks or config.tls_client_ca
+        if policy and not is_anyone_known and not policy.value.role(ANONYMOUS.name):
             mistakes.append(
                 f"{config.policy}: binds nobody, since all callers are anonymous: give it a role"
-                f" [roles.{ANONYMOUS.name}], or let callers be known by --tokens, --jwt-jwks or --tls-client-ca"
+                f" [roles.{ANONYMOUS.name}], or let callers be known by"
+                " --tokens, --jwt-jwks or --tls-client-ca"
             )
         if mistakes:
             raise BadFile("\n".join(mistakes))

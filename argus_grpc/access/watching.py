@@ -77,7 +77,7 @@ class Watched(Generic[T]):
 
 
 class Watcher:
-    """Calls each of `looks` every LOOK_INTERVAL_S, in a thread of its own. Close it, which ends the thread."""
+    """Calls each of `looks` every LOOK_INTERVAL_S, in a thread of its own. Close it, which ends that."""
 
     def __init__(self, looks: Sequence[Callable[[], None]]) -> None:
         self._looks = looks
