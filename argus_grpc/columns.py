@@ -13,6 +13,8 @@ from argus_grpc.v1.export_pb2 import Column as ColumnMessage
 from argus_grpc.v1.export_pb2 import ColumnType
 
 ALL_COLUMNS = "all"
+MAX_SOURCE_CHARACTERS = 1_000
+"""Of a source, or a beginning of one, in a request."""
 EVENT_TYPE_PREFIX = "EVENT_TYPE_"
 
 _ARROW_TYPES: Mapping["ColumnType.ValueType", pa.DataType] = {

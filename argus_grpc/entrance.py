@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import grpc
 
+from argus_grpc.access import ANONYMOUS
 from argus_grpc.access.authenticator import Authenticator, watched_policy, watched_tokens
 from argus_grpc.access.certificates import Certificates
 from argus_grpc.access.jwks import key_source
@@ -35,6 +36,13 @@ class Entrance:
             mistakes.append(
                 "tls_client_ca: nobody could call, since the policy gives no certificate a role under"
                 " [certificates], and there are neither --tokens nor --jwt-jwks"
+            )
+        is_anyone_known = config.tokens or config.jwt_jwks or config.tls_client_ca
+        if policy and not is_anyone_known and not policy.value.role(ANONYMOUS.name):
+            mistakes.append(
+                f"{config.policy}: binds nobody, since all callers are anonymous: give it a role"
+                f" [roles.{ANONYMOUS.name}], or let callers be known by"
+                " --tokens, --jwt-jwks or --tls-client-ca"
             )
         if mistakes:
             raise BadFile("\n".join(mistakes))

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from argus_grpc.access.granted import GrantedQuery
 from argus_grpc.access.role import MAX_SOURCE_PREFIXES
-from argus_grpc.columns import EVENT_TYPE_NAMES, EVENT_TYPES_ALLOWED, STORED_SCHEMA
+from argus_grpc.columns import EVENT_TYPE_NAMES, EVENT_TYPES_ALLOWED, MAX_SOURCE_CHARACTERS, STORED_SCHEMA
 from argus_grpc.errors import InvalidField
 from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
 
@@ -220,9 +220,9 @@ def _check_lists(query: EventQuery) -> None:
         if code not in EVENT_TYPE_NAMES:
             raise InvalidField(f"query.event_types[{place}]", code, EVENT_TYPES_ALLOWED)
     for place, source in enumerate(query.sources):
-        _check_text(f"query.sources[{place}]", source)
+        _check_source(f"query.sources[{place}]", source)
     for place, prefix in enumerate(query.source_prefixes):
-        _check_text(f"query.source_prefixes[{place}]", prefix)
+        _check_source(f"query.source_prefixes[{place}]", prefix)
 
 
 def _check_durations(query: EventQuery) -> None:
@@ -282,6 +282,13 @@ def _size_of(part: re.Match[str]) -> int:
         classes = part["set"].count("\\p") + part["set"].count("\\P")
         return classes * _UNICODE_CLASS_SIZE + _CHAR_SIZE * len(part["set"])
     return _CHAR_SIZE * len(part["quoted"]) if part["quoted"] else _CHAR_SIZE
+
+
+def _check_source(field: str, source: str) -> None:
+    if len(source) > MAX_SOURCE_CHARACTERS:
+        allowed = f"at most {MAX_SOURCE_CHARACTERS} characters"
+        raise InvalidField(field, f"{len(source)} characters", allowed)
+    _check_text(field, source)
 
 
 def _check_text(field: str, text: str) -> None:

@@ -9,6 +9,7 @@ import grpc
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
+from argus_grpc.access.policy import load_policy
 from argus_grpc.access.tokens_file import create_token
 from argus_grpc.v1.event_pb2 import Event, Events
 from argus_grpc.v1.export_pb2 import StreamEventsRequest, StreamEventsResponse
@@ -31,7 +32,10 @@ class Guarded:
     def apply(self, **tables: RoleTable) -> None:
         """Puts a policy in force, at once."""
         write_policy(self.policy, tables)
-        self.running.server._entrance.authenticator.look()
+        version = load_policy(self.policy).version
+        authenticator = self.running.server._entrance.authenticator
+        while authenticator.policy.version != version:
+            authenticator.look()
 
     def as_(self, name: str) -> Metadata:
         return (("authorization", f"Bearer {self.tokens[name]}"),)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from argus_grpc.access.certificates import AuthContext, Certificates
 from argus_grpc.access.jwt import JwtVerifier
 from argus_grpc.access.policy import BUILT_IN_POLICY, Policy, parse_policy
@@ -13,14 +15,16 @@ from argus_grpc.access.tokens_file import PREFIX, REFUSED, Tokens, parse_tokens
 from argus_grpc.access.watching import Watched
 from argus_grpc.errors import NotAuthenticated, NotPermitted
 
+_log = structlog.get_logger()
+
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
 class Authenticator:
     """Knows callers by their tokens and certificates, and the roles they have now. Close it.
 
-    Where nothing is given to know them by, everyone is ANONYMOUS, whose role is UNRESTRICTED, unless the
-    policy has one of the name "anonymous".
+    Where nothing is given to know them by, everyone is ANONYMOUS. Its role is the policy's "anonymous", and
+    UNRESTRICTED where there is no policy.
     """
 
     def __init__(
@@ -47,10 +51,14 @@ class Authenticator:
             self._jwt.close()
 
     def look(self) -> None:
-        """Reads the files again, and takes what they say if it is new."""
+        """Reads the files again, as Watched.look does."""
         for file in (self._policy_file, self._tokens_file, self._jwt):
             if file:
-                file.look()
+                try:
+                    file.look()
+                except Exception:
+                    # A policy that cannot be read must not keep a revoked token good.
+                    _log.exception("look_failed")
 
     @property
     def policy(self) -> Policy:
@@ -109,12 +117,15 @@ class Authenticator:
 
     def _role(self, principal: Principal) -> Role | None:
         if principal.kind == "anonymous":
-            return self.policy.role(principal.name) or UNRESTRICTED
+            # A policy that says nothing of it binds nobody, which is hardly what it was written for.
+            return self.policy.role(principal.name) if self._policy_file else UNRESTRICTED
         return self.policy.role(self._role_name(principal))
 
     def _role_name(self, principal: Principal) -> str:
         if principal.kind == "certificate":
             return self.policy.certificate_role(principal.name) or ""
+        if principal.kind == "anonymous":
+            return principal.name
         return principal.role
 
     def _by_bearer(self, bearer: str) -> Principal:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
+from cryptography.exceptions import UnsupportedAlgorithm
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
@@ -124,7 +125,7 @@ def _to_key(member: dict[str, Any]) -> Key | None:
         return None
     try:
         public_key = PyJWK(member, algorithms[0]).key
-    except PyJWTError:
+    except (PyJWTError, UnsupportedAlgorithm):
         return None
     if kind == "RSA" and public_key.key_size < _MIN_RSA_BITS:
         return None

@@ -93,6 +93,7 @@ class JwtVerifier:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "iss", "aud", settings.name_claim]},
             )
+            expires_s = float(claims["exp"]) + LEEWAY_S
         except jwt.ExpiredSignatureError:
             raise NotAuthenticated(EXPIRED) from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
@@ -101,19 +102,24 @@ class JwtVerifier:
             _to_name(claims[settings.name_claim]),
             "jwt",
             _to_role(claims.get(settings.role_claim)),
-            float(claims["exp"]) + LEEWAY_S,
+            expires_s,
             key.fingerprint,
         )
 
 
 def _to_name(claim: Any) -> str:
-    if not isinstance(claim, str) or not 0 < len(claim) <= MAX_NAME_CHARACTERS:
+    if not _is_name(claim):
         raise NotAuthenticated(REFUSED)
-    return claim
+    return str(claim)
 
 
 def _to_role(claim: Any) -> str:
     """Some issuers give a list; with one role in it, it is as clear as a text."""
     if isinstance(claim, list) and len(claim) == 1:
         claim = claim[0]
-    return claim if isinstance(claim, str) else ""
+    return str(claim) if _is_name(claim) else ""
+
+
+def _is_name(claim: Any) -> bool:
+    """Whether logs and errors can show it: no lone surrogate is text, and no control character is shown."""
+    return isinstance(claim, str) and 0 < len(claim) <= MAX_NAME_CHARACTERS and claim.isprintable()

@@ -110,8 +110,14 @@ def parse_policy(path: Path, content: bytes) -> Policy:
     """
     try:
         data = tomllib.loads(content.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        raise InvalidPolicy(path, ["is not TOML that can be read: it is nested too deeply"]) from None
+    except ValueError as error:
+        # Of integers with thousands of digits too, which no error of tomllib's own is for.
         raise InvalidPolicy(path, [f"is not TOML: {error}"]) from None
+    if not data:
+        # Built-in roles alone need no file: this one was cut short.
+        raise InvalidPolicy(path, ["is empty: it has neither [roles] nor [certificates]"])
     roles = data.get("roles", {})
     known = {*BUILT_IN_ROLES, *(roles if isinstance(roles, dict) else ())}
     try:

@@ -11,7 +11,8 @@ _log = structlog.get_logger()
 
 T = TypeVar("T")
 
-LOOK_INTERVAL_S = 0.5
+LOOK_INTERVAL_S = 0.4
+"""What is new is taken at the second look: within a second."""
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
@@ -35,7 +36,9 @@ class Watched(Generic[T]):
     """What files say now. A version that cannot be used is told in the log, and changes nothing.
 
     Files are compared by what they hold, since a link that points elsewhere has whatever times its new
-    target has, and two writes within a clock's tick have the same.
+    target has, and two writes within a clock's tick have the same. A version is new once two looks in a row
+    have found it: at first sight it may be half written, and the beginning of a policy may allow more than
+    the whole.
 
     Raises BadFile if they cannot be used at first.
     """
@@ -44,15 +47,18 @@ class Watched(Generic[T]):
         """parse: takes what each file holds, in the order of `paths`; raises BadFile."""
         self._paths = paths
         self._parse = parse
-        self._contents = [read_file(path) for path in paths]
+        self._contents = self._seen = [read_file(path) for path in paths]
         self._trouble = ""
         self._is_told = False
         self.value: T = parse(*self._contents)
 
     def look(self) -> None:
-        """Reads the files again, and takes what they say if it is new."""
+        """Reads the files again, and takes what they say if it is new, and the look before found it too."""
         try:
             contents = [read_file(path) for path in self._paths]
+            if contents != self._seen:
+                self._seen = contents
+                return
             if contents != self._contents:
                 self.value = self._parse(*contents)
                 self._contents = contents
@@ -63,7 +69,7 @@ class Watched(Generic[T]):
             self._tell(str(error))
 
     def _tell(self, trouble: str) -> None:
-        # Not at first sight: a file may be half written, and of two that go together one may be new.
+        # Not at once: of two files that go together one may be new, and none be there for a moment.
         is_again, self._trouble = trouble == self._trouble, trouble
         if is_again and not self._is_told:
             _log.error("file_not_taken", trouble=trouble, in_force="what it said before")
@@ -71,7 +77,7 @@ class Watched(Generic[T]):
 
 
 class Watcher:
-    """Calls each of `looks` twice a second, in a thread of its own. Close it, which ends the thread."""
+    """Calls each of `looks` every LOOK_INTERVAL_S, in a thread of its own. Close it, which ends that."""
 
     def __init__(self, looks: Sequence[Callable[[], None]]) -> None:
         self._looks = looks

@@ -13,7 +13,8 @@ from typing import Any
 import structlog
 
 from argus_grpc.audit.file import AppendedFile
-from argus_grpc.audit.record import Moment, lost_record, to_line, to_record
+from argus_grpc.audit.record import Moment, is_refusal, lost_record, suppressed_record, to_line, to_record
+from argus_grpc.audit.refusals import TOLD_AFTER_S, Refusals
 from argus_grpc.calls import Call
 from argus_grpc.errors import AuditUnavailable
 
@@ -22,7 +23,8 @@ SYNC_INTERVAL_S = 1.0
 
 RETRY_INTERVAL_S = 1.0
 MAX_WAITING = 16_384
-"""How many records wait while the file cannot be written."""
+"""How many records wait while the file cannot be written, beside those of refusals."""
+MAX_WAITING_REFUSALS = 4_096
 
 _WRITTEN_TIMEOUT_S = 10.0
 _UNWRITABLE = "the audit log cannot be written; until it can, nothing is given out or taken in"
@@ -34,6 +36,7 @@ _log = structlog.get_logger()
 class _Waiting:
     make: Callable[[], Mapping[str, Any] | None]
     written: "Future[None] | None" = None
+    is_refusal: bool = False
 
 
 class AuditLog:
@@ -53,9 +56,12 @@ class AuditLog:
             raise AuditUnavailable(f"cannot open the audit log {path}: {error.strerror or error}") from error
         self._path = path
         self._waiting: list[_Waiting] = []
+        self._refusals = Refusals()
+        self._waiting_refusals = 0
         # These two are the thread's own.
         self._lines: deque[bytes] = deque()
         self._unwritten: list[Future[None]] = []
+        self._refusal_lines = 0
         self._changed = threading.Condition()
         self._is_closed = False
         self._is_failing = False
@@ -66,13 +72,18 @@ class AuditLog:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the file cannot be written now, or not as fast as records come."""
-        return self._is_failing or self.waiting >= MAX_WAITING // 2
+        """Whether the file cannot be written now, or not as fast as records come. However many are refused,
+        that keeps nobody else out."""
+        return self._is_failing or self.waiting - self._refusals_kept >= MAX_WAITING // 2
 
     @property
     def waiting(self) -> int:
         """How many records are not written yet."""
         return len(self._waiting) + len(self._lines)
+
+    @property
+    def _refusals_kept(self) -> int:
+        return self._waiting_refusals + self._refusal_lines
 
     def check(self) -> None:
         """Raises AuditUnavailable while what is done now could not be recorded."""
@@ -91,8 +102,10 @@ class AuditLog:
             raise AuditUnavailable("the audit log is too slow") from None
 
     def ended(self, call: Call, code: str) -> None:
-        """Records a call that is over; returns at once."""
-        self._append(_Waiting(partial(to_record, call, code, Moment.now())))
+        """Records a call that is over, or counts it where too many are refused; returns at once."""
+        refused = is_refusal(call, code)
+        if not refused or self._refusals.is_recorded(call.peer, code):
+            self._append(_Waiting(partial(to_record, call, code, Moment.now()), is_refusal=refused))
 
     def close(self) -> None:
         with self._changed:
@@ -105,10 +118,16 @@ class AuditLog:
 
     def _append(self, waiting: _Waiting) -> None:
         with self._changed:
-            if self.waiting >= MAX_WAITING:
+            kept = self._refusals_kept
+            if waiting.is_refusal:
+                is_full = kept >= MAX_WAITING_REFUSALS
+            else:
+                is_full = self.waiting - kept >= MAX_WAITING
+            if is_full:
                 self._lost += 1
                 return
             self._waiting.append(waiting)
+            self._waiting_refusals += waiting.is_refusal
             # Waking the thread for every record would cost more than writing it.
             if len(self._waiting) == 1:
                 self._changed.notify()
@@ -123,15 +142,20 @@ class AuditLog:
                     self._changed.wait_for(lambda: self._waiting or self._is_closed, self._until_sync_s())
                 is_closed = self._is_closed
                 taken, self._waiting = self._waiting, []
+                self._refusal_lines += self._waiting_refusals
+                self._waiting_refusals = 0
                 lost, self._lost = self._lost, 0
             self._to_lines(taken, lost)
+            if is_closed or not self._is_failing:
+                for host, count in self._refusals.take_suppressed(is_last=is_closed):
+                    self._lines.append(to_line(suppressed_record(host, count)))
             self._write(is_last=is_closed)
             if is_closed and (self._is_failing or not self._waiting):
                 return
 
-    def _until_sync_s(self) -> float | None:
+    def _until_sync_s(self) -> float:
         if not self._file.is_unsynced:
-            return None
+            return TOLD_AFTER_S
         return max(0.0, self._synced_s + SYNC_INTERVAL_S - time.monotonic())
 
     def _to_lines(self, taken: list[_Waiting], lost: int) -> None:
@@ -171,6 +195,7 @@ class AuditLog:
         self._unwritten.clear()
 
     def _works(self) -> None:
+        self._refusal_lines = 0
         for written in self._unwritten:
             written.set_result(None)
         self._unwritten.clear()

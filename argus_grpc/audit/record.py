@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Self
 
 from google.protobuf.json_format import MessageToDict
@@ -13,6 +14,7 @@ from argus_grpc.access import NOTHING
 from argus_grpc.calls import Call, ExportFacts, IngestFacts
 from argus_grpc.errors import ArgusError
 from argus_grpc.status import reason_of
+from argus_grpc.v1.query_pb2 import EventQuery
 
 _KINDS = {
     "StreamEvents": "export",
@@ -32,6 +34,10 @@ _REFUSALS = frozenset(
 )
 
 
+MAX_QUERY_BYTES = 64 * 1024
+"""Of a query in JSON. Of a larger one a record has the size and the hash."""
+
+
 @dataclass(frozen=True)
 class Moment:
     """Seconds since the Unix epoch, and by time.monotonic()."""
@@ -47,6 +53,11 @@ class Moment:
 def is_audited(method: str) -> bool:
     """Whether every call of a method has a record. Those of other methods have one when they are refused."""
     return _name(method) in _KINDS
+
+
+def is_refusal(call: Call, code: str) -> bool:
+    """Whether a call that is over was given nothing, and nothing was taken in."""
+    return code in _REFUSALS and call.export is None
 
 
 def to_record(call: Call, code: str | None, moment: Moment) -> dict[str, Any] | None:
@@ -85,6 +96,11 @@ def lost_record(count: int) -> dict[str, Any]:
     return {"time": _rfc3339(time.time()), "kind": "lost", "records": count}
 
 
+def suppressed_record(host: str, count: int) -> dict[str, Any]:
+    """Says that so many refusals of callers at a host have no records."""
+    return {"time": _rfc3339(time.time()), "kind": "suppressed", "peer": host, "records": count}
+
+
 def to_line(record: Mapping[str, Any]) -> bytes:
     """One line of ASCII: nothing that a caller sent can end a line, or speak to a terminal."""
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
@@ -95,7 +111,7 @@ def _state(call: Call, code: str) -> str:
         return call.export.completeness or "COMPLETE" if call.export else "COMPLETE"
     if code == "CANCELLED":
         return "CANCELLED"
-    return "REFUSED" if code in _REFUSALS and call.export is None else "FAILED"
+    return "REFUSED" if is_refusal(call, code) else "FAILED"
 
 
 def _who(call: Call) -> dict[str, str] | None:
@@ -109,8 +125,7 @@ def _who(call: Call) -> dict[str, str] | None:
 
 
 def _export(export: ExportFacts) -> dict[str, Any]:
-    facts = {
-        "query": MessageToDict(export.query),
+    facts = _query(export.query) | {
         "columns": list(export.columns),
         "redacted": list(export.redacted_columns),
         "aggregation": MessageToDict(export.aggregation) if export.aggregation else None,
@@ -125,6 +140,14 @@ def _export(export: ExportFacts) -> dict[str, Any]:
         "bytes": export.payload_bytes,
         "digest": export.digest,
     }
+
+
+def _query(query: EventQuery) -> dict[str, Any]:
+    found = MessageToDict(query)
+    text = json.dumps(found, separators=(",", ":")).encode()
+    if len(text) <= MAX_QUERY_BYTES:
+        return {"query": found}
+    return {"queryBytes": len(text), "querySha256": sha256(text).hexdigest()}
 
 
 def _ingest(ingest: IngestFacts) -> dict[str, Any]:

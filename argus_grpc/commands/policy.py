@@ -104,7 +104,8 @@ def _role_of(caller: str, policy: "Policy", tokens: Path | None) -> tuple[Role, 
     if name := policy.certificate_role(caller):
         return _role(policy, name), "by a client certificate with this subject"
     if caller == ANONYMOUS.name:
-        return policy.role(caller) or UNRESTRICTED, "where no identity is asked for"
+        role = UNRESTRICTED if policy == _load(None) else _role(policy, caller)
+        return role, "where no identity is asked for"
     has_token = f"no token in {tokens} that is good now has this name" if tokens else "no --tokens are given"
     raise click.ClickException(
         f"nobody is known as {caller!r}: {has_token}, and [certificates] in the policy have no role for it"

@@ -10,13 +10,13 @@ from google.protobuf.message import DecodeError
 
 from argus_grpc.access import UNRESTRICTED, Role
 from argus_grpc.access.granted import check_events, check_source
+from argus_grpc.columns import MAX_SOURCE_CHARACTERS
 from argus_grpc.errors import InvalidField, NotPermitted
 from argus_grpc.ingest import arrow, rows
 from argus_grpc.ingest.checks import check
 from argus_grpc.store import BatchId, Brought
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 
-MAX_SOURCE_CHARACTERS = 1_000
 MAX_BATCH_ID_CHARACTERS = 200
 
 

@@ -221,3 +221,14 @@ def test_commands_load_nothing_of_the_store() -> None:
     code = f"import sys, argus_grpc.main; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+def test_a_policy_that_binds_nobody_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[roles.reader]\nrpcs = ["PlanExport"]')
+    assert mistakes_of(policy=path) == (
+        f"{path}: binds nobody, since all callers are anonymous: give it a role [roles.anonymous], or let"
+        " callers be known by --tokens, --jwt-jwks or --tls-client-ca"
+    )
+    path.write_text('[roles.anonymous]\nrpcs = ["PlanExport"]')
+    Entrance(Config(policy=path)).close()

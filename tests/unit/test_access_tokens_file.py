@@ -128,7 +128,16 @@ def test_a_version_is_taken_by_what_it_says_and_not_by_its_time(tmp_path: Path) 
     path.write_text("2")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     watched.look()
+    assert watched.value == 1
+    watched.look()
     assert watched.value == 2
+    # What changes between looks is still being written.
+    for text in ("3", "34", "345"):
+        path.write_text(text)
+        watched.look()
+        assert watched.value == 2
+    watched.look()
+    assert watched.value == 345
 
 
 def test_tokens_of_no_one_are_refused() -> None:

@@ -71,9 +71,10 @@ def test_a_file_adds_roles_and_may_define_the_built_in_ones_anew(path: Path) -> 
 
 
 def test_the_version_names_the_text(path: Path) -> None:
-    first, again = load(path, ""), load(path, "")
-    assert first.version == again.version == "e3b0c44298fc"
-    assert load(path, "\n").version != first.version
+    text = '[roles.r]\nrpcs = "all"'
+    first, again = load(path, text), load(path, text)
+    assert first.version == again.version == "20a86536edc7"
+    assert load(path, f"{text}\n").version != first.version
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,12 @@ def test_a_role_names_only_so_many_beginnings_of_sources(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"[roles", "is not TOML: "), (b"\xff", "is not TOML: "), (None, "cannot be read: No such")],
+    [
+        (b"[roles", "is not TOML: "),
+        (b"\xff", "is not TOML: "),
+        (b"# Soon.\n", "is empty: "),
+        (None, "cannot be read: No such"),
+    ],
 )
 def test_what_is_not_toml_is_told(path: Path, content: bytes | None, said: str) -> None:
     if content is not None:

@@ -46,6 +46,8 @@ def test_globs_match_as_fnmatch_does(glob: str, name: str) -> None:
         (EventQuery(event_types=[START] * (MAX_VALUES + 1)), "query.event_types", "at most 1000 values"),
         (EventQuery(sources=["a", "b\0"]), "query.sources[1]", "without NUL"),
         (EventQuery(source_prefixes=["a", "b\0"]), "query.source_prefixes[1]", "without NUL"),
+        (EventQuery(sources=["a", "b" * 1_001]), "query.sources[1]", "at most 1000 characters"),
+        (EventQuery(source_prefixes=["b" * 1_001]), "query.source_prefixes[0]", "at most 1000 characters"),
         (EventQuery(source_prefixes=["a"] * 101), "query.source_prefixes", "at most 100 values"),
         (EventQuery(start_time=Timestamp(nanos=-1)), "query.start_time.nanos", "0 to 999999999"),
         (EventQuery(end_time=Timestamp(seconds=2**40)), "query.end_time.seconds", "years 1 to 9999"),
