@@ -31,8 +31,6 @@ from tests.processes import run_server, server_process
 from tests.refusals import wait_until
 from tests.synthetic import make_store
 
-pytestmark = pytest.mark.duckdb
-
 START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
 EVENTS = [Event(timestamp=i, event_type=START, source="s", thread_name="x" * 500) for i in range(1_000)]
 QUERY = EventQuery(event_types=[START], sources=["s"], after_sequence=10)

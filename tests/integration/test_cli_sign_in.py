@@ -18,8 +18,6 @@ from tests.identities import TlsFiles, id_of, make_token, tls_server
 from tests.processes import ENVIRONMENT, ServerProcess, server_process
 from tests.refusals import wait_until
 
-pytestmark = pytest.mark.duckdb
-
 SOURCES = ["orders", "billing", "orders"]
 
 

@@ -16,8 +16,6 @@ from tests.certificates import Authority, write
 from tests.conftest import RunningServer
 from tests.people import WRONG, start_people
 
-pytestmark = pytest.mark.duckdb
-
 
 def exposed(server: str, folder: Path, **settings: Any) -> Gateway:
     """One that would listen everywhere: it does not listen here."""

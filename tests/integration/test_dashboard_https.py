@@ -18,8 +18,6 @@ from tests.certificates import Authority, write
 from tests.dashboard import DashboardProcess, ask, bearer, dashboard_process, sign_in
 from tests.people import WRONG, People, start_people, wait_until
 
-pytestmark = pytest.mark.duckdb
-
 REFUSAL = "the new certificate is not taken"
 
 

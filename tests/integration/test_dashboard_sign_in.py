@@ -17,8 +17,6 @@ from argus_grpc.v1.event_pb2 import Event
 from tests.dashboard import ask, bearer, dashboard_process, sign_in
 from tests.people import WRONG, People, start_people, wait_until
 
-pytestmark = pytest.mark.duckdb
-
 _sources = (f"127.0.2.{number}" for number in itertools.count(1))
 
 

@@ -23,8 +23,6 @@ from tests.conftest import RunningServer, start_server
 from tests.identities import bearer, change_tokens, id_of, make_token
 from tests.refusals import PATIENCE_S, outcome, outcome_of, wait_until
 
-pytestmark = pytest.mark.duckdb
-
 REFUSED = "UNAUTHENTICATED NOT_AUTHENTICATED"
 START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
 

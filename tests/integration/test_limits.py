@@ -33,8 +33,6 @@ from tests.identities import bearer, make_token
 from tests.ingesting import exhausted
 from tests.refusals import PATIENCE_S, outcome_of, wait_until
 
-pytestmark = pytest.mark.duckdb
-
 FOLLOWED = StreamEventsRequest(follow=True)
 POLICY = """
 [roles.patient]

@@ -13,8 +13,6 @@ from argus_grpc.access.tokens_file import create_token
 from tests.dashboard import ask, bearer, dashboard_process, sign_in
 from tests.people import WRONG, start_people
 
-pytestmark = pytest.mark.duckdb
-
 NOT_SIGNED_IN = (401, "not-signed-in")
 NOT_ALLOWED = (403, "not-allowed")
 OK = (200, None)

@@ -31,8 +31,6 @@ from tests.conftest import RunningServer, start_server
 from tests.identities import AUDIENCE, ISSUER, Issuer, bearer, change_tokens, make_token, write_jwks
 from tests.refusals import outcome, wait_until
 
-pytestmark = pytest.mark.duckdb
-
 OK = "OK"
 UNKNOWN = "UNAUTHENTICATED NOT_AUTHENTICATED"
 DENIED = "PERMISSION_DENIED NOT_PERMITTED"

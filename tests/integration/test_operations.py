@@ -51,7 +51,6 @@ def test_the_commands_of_the_first_start_run(tmp_path: Path) -> None:
     assert (tmp_path / "ada.token").read_text().startswith("argus_")
 
 
-@pytest.mark.duckdb
 def test_the_audit_log_can_be_read_as_it_says(tmp_path: Path) -> None:
     for server in start_server(tmp_path, audit_log=tmp_path / "audit.jsonl"):
         server.exports.PlanExport(PlanExportRequest())
@@ -65,7 +64,6 @@ def test_the_audit_log_can_be_read_as_it_says(tmp_path: Path) -> None:
     assert "INVALID_FIELD" in said
 
 
-@pytest.mark.duckdb
 def test_the_metrics_that_it_names_are_there(tmp_path: Path) -> None:
     metrics = Metrics()
     for server in start_server(tmp_path):

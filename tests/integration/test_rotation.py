@@ -5,16 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from argus_client import ArgusClientError, ExportClient, Tls
 from argus_grpc.access.tokens_file import revoke_tokens
 from argus_grpc.server import Server
 from tests.identities import TlsFiles, id_of, make_token, tls_server
 from tests.refusals import wait_until
 from tests.synthetic import make_store
-
-pytestmark = pytest.mark.duckdb
 
 ROWS = 100_000
 ROTATIONS = 2

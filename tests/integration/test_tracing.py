@@ -17,8 +17,6 @@ from argus_grpc.v1.query_pb2 import EventQuery
 from tests.conftest import start_server
 from tests.processes import ENVIRONMENT
 
-pytestmark = pytest.mark.duckdb
-
 START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

@@ -18,8 +18,6 @@ from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from tests.identities import TlsFiles, bearer, make_token, tls_server
 from tests.refusals import PATIENCE_S, outcome, outcome_of, wait_until
 
-pytestmark = pytest.mark.duckdb
-
 REFUSED = "UNAUTHENTICATED NOT_AUTHENTICATED"
 DENIED = "PERMISSION_DENIED NOT_PERMITTED"
 # trustme puts a unit of organisation of its own between the two.
