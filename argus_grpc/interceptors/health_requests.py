@@ -1,0 +1,104 @@
+"""Answers about the health, whatever other calls do, and strangers among them."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, cast
+
+import grpc
+from grpc import _server
+from grpc._cython import cygrpc
+
+from argus_grpc.interceptors.call import HEALTH_CHECK, HEALTH_WATCH, Handler
+from argus_grpc.interceptors.watchdog import Wait, Watchdog
+
+_THREADS = 2
+
+
+class HealthRequests(grpc.ServerInterceptor):
+    """Has no thread wait for the requests of Check and Watch, and threads of their own serve them.
+
+    They are open to all: strangers would otherwise hold threads by sending headers only. A call whose message
+    does not come within timeout_s seconds ends with UNAVAILABLE. Close it once gRPC has stopped.
+    """
+
+    def __init__(self, watchdog: Watchdog, timeout_s: float) -> None:
+        self._watchdog = watchdog
+        self._timeout_s = timeout_s
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="health")
+        self._handlers: dict[str, Handler] = {}
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Handler],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        method = handler_call_details.method
+        if method not in (HEALTH_CHECK, HEALTH_WATCH):
+            return continuation(handler_call_details)
+        if method not in self._handlers:
+            self._handlers[method] = self._receiving(continuation(handler_call_details))
+        return self._handlers[method]
+
+    def _receiving(self, handler: Handler) -> Handler:
+        assert handler is not None
+        parse = handler.request_deserializer or (lambda request: request)
+
+        def begin(_: object, context: grpc.ServicerContext, __: object) -> None:
+            def answer(request: bytes) -> None:
+                # As gRPC itself does it, once it has the message.
+                server, call = cast(Any, _server), cast(Any, context)
+                respond = (
+                    server._stream_response_in_pool
+                    if handler.response_streaming
+                    else server._unary_response_in_pool
+                )
+                behavior = handler.unary_stream or handler.unary_unary
+                respond(
+                    call._rpc_event,
+                    call._state,
+                    behavior,
+                    partial(parse, request),
+                    handler.request_deserializer,
+                    handler.response_serializer,
+                )
+
+            why = f"request: no message came for {self._timeout_s:g} s"
+            wait = Wait(self._watchdog, context, self._timeout_s, why)
+            run = copy_context().run
+            _receive(context, wait, lambda request: self._threads.submit(run, answer, request))
+
+        # gRPC lets a stream's method return before its messages are there, and on the wire a stream of one
+        # message is the same as a single one.
+        begin.experimental_non_blocking = True  # type: ignore[attr-defined]
+        begin.experimental_thread_pool = self._threads  # type: ignore[attr-defined]
+        return grpc.stream_stream_rpc_method_handler(cast(Any, begin))
+
+
+def _receive(context: grpc.ServicerContext, wait: Wait, on_request: Callable[[bytes], object]) -> None:
+    """Has on_request called with the message that the call brings. To wait for it without a thread has no
+    public name."""
+    server, call, state = cast(Any, _server), cast(Any, context)._rpc_event.call, cast(Any, context)._state
+    received = server._receive_message(state, call, None)
+
+    def on_received(event: Any) -> Any:
+        wait.end()
+        finished = received(event)
+        with state.condition:
+            request, state.request = state.request, None
+            if request is None and state.client is server._CLOSED:
+                server._abort(state, call, cygrpc.StatusCode.invalid_argument, b"request: no message came")
+        if request is not None:
+            on_request(request)
+        return finished
+
+    with state.condition:
+        if not server._is_rpc_state_active(state):
+            return
+        wait.begin()
+        call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), on_received)
+        state.due.add(server._RECEIVE_MESSAGE_TOKEN)
