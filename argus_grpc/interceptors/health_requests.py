@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import grpc
 from grpc import _server
-from grpc._cython import cygrpc
 
 from argus_grpc.interceptors.call import HEALTH_CHECK, HEALTH_WATCH, Handler
 from argus_grpc.interceptors.watchdog import Wait, Watchdog
@@ -91,7 +90,9 @@ def _receive(context: grpc.ServicerContext, wait: Wait, on_request: Callable[[by
         with state.condition:
             request, state.request = state.request, None
             if request is None and state.client is server._CLOSED:
-                server._abort(state, call, cygrpc.StatusCode.invalid_argument, b"request: no message came")
+                server._abort(
+                    state, call, server.cygrpc.StatusCode.invalid_argument, b"request: no message came"
+                )
         if request is not None:
             on_request(request)
         return finished
@@ -100,5 +101,5 @@ def _receive(context: grpc.ServicerContext, wait: Wait, on_request: Callable[[by
         if not server._is_rpc_state_active(state):
             return
         wait.begin()
-        call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), on_received)
+        call.start_server_batch((server.cygrpc.ReceiveMessageOperation(0),), on_received)
         state.due.add(server._RECEIVE_MESSAGE_TOKEN)
