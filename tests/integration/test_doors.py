@@ -72,7 +72,8 @@ class Held:
         self.calls: list[Any] = []
 
     def begin(self, channel: grpc.Channel, method: str, metadata: Any = None) -> Any:
-        call = channel.stream_stream(method)(self._messages(), metadata=metadata, timeout=PATIENCE_S)
+        begin: Any = channel.stream_stream(method)
+        call = begin(self._messages(), metadata=metadata, timeout=PATIENCE_S)
         self.calls.append(call)
         return call
 
