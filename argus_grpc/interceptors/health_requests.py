@@ -16,7 +16,8 @@ _THREADS = 2
 
 
 class HealthRequests(grpc.ServerInterceptor):
-    """Has no thread wait for the requests of Check and Watch, and threads of their own serve them.
+    """Has no thread wait for the requests of Check and Watch, nor for their readers, and threads of their own
+    serve them.
 
     They are open to all: strangers would otherwise hold threads by sending headers only. A call whose message
     does not come within timeout_s seconds ends with UNAVAILABLE. Close it once gRPC has stopped.
@@ -49,18 +50,16 @@ class HealthRequests(grpc.ServerInterceptor):
 
         def begin(_: object, context: grpc.ServicerContext, __: object) -> None:
             def answer(request: bytes) -> None:
+                if handler.response_streaming:
+                    sends = _Sends(context, handler.response_serializer)
+                    cast(Any, handler.unary_stream)(parse(request), context, sends.send)
+                    return
                 # As gRPC itself does it, once it has the message.
-                server, call = cast(Any, _server), cast(Any, context)
-                respond = (
-                    server._stream_response_in_pool
-                    if handler.response_streaming
-                    else server._unary_response_in_pool
-                )
-                behavior = handler.unary_stream or handler.unary_unary
-                respond(
+                call = cast(Any, context)
+                cast(Any, _server)._unary_response_in_pool(
                     call._rpc_event,
                     call._state,
-                    behavior,
+                    handler.unary_unary,
                     partial(parse, request),
                     handler.request_deserializer,
                     handler.response_serializer,
@@ -103,3 +102,43 @@ def _receive(context: grpc.ServicerContext, wait: Wait, on_request: Callable[[by
         wait.begin()
         call.start_server_batch((server.cygrpc.ReceiveMessageOperation(0),), on_received)
         state.due.add(server._RECEIVE_MESSAGE_TOKEN)
+
+
+class _Sends:
+    """Sends a watcher the latest status, without a wait for it to be read: gRPC's own way waits, and the
+    health's lock is held then, so that one watcher who reads nothing would keep all from being answered."""
+
+    def __init__(self, context: grpc.ServicerContext, serialize: Any) -> None:
+        self._call = cast(Any, context)._rpc_event.call
+        self._state = cast(Any, context)._state
+        self._serialize = serialize
+        self._latest: Any = None
+        self._is_sending = False
+
+    def send(self, status: Any) -> None:
+        """None, when the call is over, has nothing sent."""
+        with self._state.condition:
+            self._latest = status
+            if not self._is_sending:
+                self._send_latest()
+
+    def _send_latest(self) -> None:
+        server = cast(Any, _server)
+        if self._latest is None or not server._is_rpc_state_active(self._state):
+            return
+        operations = [server.cygrpc.SendMessageOperation(self._serialize(self._latest), 0)]
+        if self._state.initial_metadata_allowed:
+            operations.insert(0, server._get_initial_metadata_operation(self._state, None))
+            self._state.initial_metadata_allowed = False
+        self._latest = None
+        self._is_sending = True
+        self._call.start_server_batch(operations, self._on_sent)
+        self._state.due.add(server._SEND_MESSAGE_TOKEN)
+
+    def _on_sent(self, _: Any) -> Any:
+        server = cast(Any, _server)
+        with self._state.condition:
+            finished = server._possibly_finish_call(self._state, server._SEND_MESSAGE_TOKEN)
+            self._is_sending = False
+            self._send_latest()
+            return finished

@@ -1,6 +1,8 @@
 """What callers can hold by calls that they begin and leave: no thread before it is known who they are, and
 then not for long, nor any right that they had when they began."""
 
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -154,6 +156,34 @@ def test_what_is_held_is_ended(impatient: RunningServer) -> None:
         assert "no message" in calls.calls[0].details()
     assert waits(impatient) == 0
     assert list_columns_as(impatient, None)
+
+
+def test_watchers_who_read_nothing_hold_nobody(guarded: RunningServer) -> None:
+    host, _, port = guarded.address.rpartition(":")
+    with socket.create_connection((host, int(port))) as stranger:
+        # Nothing may be sent on its streams.
+        no_window = http2_frame(4, 0, 0, struct.pack(">HI", 4, 0))
+        stranger.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_window)
+        told = {":method": "POST", ":scheme": "http", ":path": HEALTH_WATCH, ":authority": "argus"}
+        told |= {"te": "trailers", "content-type": "application/grpc"}
+        headers = b"".join(hpack_literal(name, value) for name, value in told.items())
+        for stream in range(1, 9, 2):
+            stranger.sendall(http2_frame(1, 4, stream, headers) + http2_frame(0, 1, stream, bytes(5)))
+        health = guarded.server._health
+        wait_until(lambda: len(health._send_response_callbacks.get("", ())) == 4)
+        assert check(guarded) == "OK"
+        health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        assert check(guarded) == "OK"
+
+
+def http2_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """RFC 9113, section 4.1."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def hpack_literal(name: str, value: str) -> bytes:
+    """RFC 7541, section 6.2.2."""
+    return b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in (name, value))
 
 
 @pytest.mark.parametrize("method", [LIST_COLUMNS, PLAN_METHOD, HEALTH_CHECK])
