@@ -202,7 +202,9 @@ def a_batch() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("method", "message"), [(INGEST_METHOD, a_batch()), (PLAN_METHOD, b""), (LIST_COLUMNS, b"")]
+    ("method", "message"),
+    [(INGEST_METHOD, a_batch()), (PLAN_METHOD, b""), (LIST_COLUMNS, b"")],
+    ids=["ingest", "plan", "columns"],
 )
 def test_who_is_revoked_before_the_message_has_nothing_of_it(
     guarded: RunningServer, tokens: Path, method: str, message: bytes
