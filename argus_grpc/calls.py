@@ -41,6 +41,8 @@ class Call:
     """What ended it, as it was raised."""
     interruption: ArgusError | None = None
     """Why it is to end, from outside of it."""
+    judge: Callable[[], None] = lambda: None
+    """To be called after a wait: raises AccessChanged if the caller has not the role any more."""
     _cancels: list[Callable[[], object]] = field(default_factory=list, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 

@@ -16,11 +16,14 @@ from argus_grpc.ingest import Admission
 from argus_grpc.interceptors.calls import Calls
 from argus_grpc.interceptors.domain_errors import DomainErrors
 from argus_grpc.interceptors.export_queue import MAX_PLANS, ExportQueue, PlanQueue
+from argus_grpc.interceptors.health_requests import HealthRequests
 from argus_grpc.interceptors.identity import Identity
 from argus_grpc.interceptors.later_answers import LaterAnswers
+from argus_grpc.interceptors.reflection_bound import REFLECTION_IDLE_S, ReflectionBound
 from argus_grpc.interceptors.request_rate import RequestRate
 from argus_grpc.interceptors.stalls import StallGuard
-from argus_grpc.interceptors.unread_requests import UnreadRequests
+from argus_grpc.interceptors.unread_requests import REQUEST_TIMEOUT_S, UnreadRequests
+from argus_grpc.interceptors.watchdog import Watchdog
 from argus_grpc.limits import Accounts
 from argus_grpc.observers import Observers
 from argus_grpc.service import ExportService, IngestService
@@ -35,7 +38,7 @@ _SERVICES = (
 )
 
 # Threads beyond those that exports and plans, running and waiting, and ingests can take, for calls that wait
-# for nothing: columns, health, refusals.
+# for nothing but their request, and not long: columns, refusals; and for the few streams of reflection.
 _THREADS_FOR_OTHER_CALLS = 16
 
 _MAX_PENDING_S = 600
@@ -77,15 +80,18 @@ class Server:
         can_wait = config.max_exports + MAX_PLANS + 2 * config.max_queued + config.max_ingests
         threads = can_wait + _THREADS_FOR_OTHER_CALLS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="call")
-        self._stalls = StallGuard(config.stall_timeout_s)
+        self._watchdog = Watchdog()
+        self._health_requests = HealthRequests(self._watchdog, REQUEST_TIMEOUT_S)
         self._grpc = grpc.server(
             self._threads,
             # First to last is outermost to innermost. What begins a call stands around all work, so that it
             # sees how every call ended and has made the request id that errors carry; errors stand around
             # what raises them; who calls is known before anything is spent on the call, and
-            # how much is asked for is looked at next; only an export that has a slot can stall; what changes
-            # the kind of a method's request stands next to it, and of its answer next to gRPC.
+            # how much is asked for is looked at next. Only then is a request read: until there its kind is a
+            # stream's, further in that of its method. Only an export that has a slot can stall. What changes
+            # the kind of an answer, or how a request is waited for, stands next to gRPC.
             interceptors=[
+                self._health_requests,
                 LaterAnswers(),
                 Calls(self._observers.on_ended),
                 *self._observers.of_all,
@@ -93,11 +99,12 @@ class Server:
                 self._identity,
                 *self._observers.of_known_callers,
                 RequestRate(accounts),
+                ReflectionBound(self._watchdog, REFLECTION_IDLE_S),
+                UnreadRequests(self._watchdog, REQUEST_TIMEOUT_S),
                 self._queue,
                 self._plans,
                 *self._observers.of_running_exports,
-                self._stalls,
-                UnreadRequests(),
+                StallGuard(self._watchdog, config.stall_timeout_s),
             ],
             options=[
                 # Two servers on one port would each get some of the calls.
@@ -132,7 +139,8 @@ class Server:
             self._observers.begin(self._store, lambda: self._queue.waiting)
         except (RuntimeError, CannotListen) as error:
             self._entrance.close()
-            self._stalls.close()
+            self._watchdog.close()
+            self._health_requests.close()
             self._store.close()
             self._observers.close()
             if isinstance(error, CannotListen):
@@ -160,9 +168,10 @@ class Server:
         self._store.stop_waiting()
         has_stopped.wait()
         self._threads.shutdown()
+        self._health_requests.close()
         self._entrance.close()
         self._serving.close()
-        self._stalls.close()
+        self._watchdog.close()
         self._store.close()
         self._observers.close()
 

@@ -1,7 +1,7 @@
 """The two services: proto ↔ domain, in the order of the protos. No SQL, no status codes."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -143,21 +143,17 @@ class IngestService(IngestServiceServicer):
 
     # Its request has not been received yet: see UnreadRequests. Its answer comes later: see LaterAnswers.
     def IngestEvents(  # type: ignore[override]
-        self, request: Iterator[bytes], context: grpc.ServicerContext
+        self, receive: Callable[[], bytes], context: grpc.ServicerContext
     ) -> "Future[IngestEventsResponse]":
         call = current_call()
         facts = call.ingest = IngestFacts()
-        receive = partial(_receive, request)
-        stored = ingest(self._store, self._admission, facts, call.role, receive, context.is_active)
+
+        def is_wanted() -> bool:
+            call.judge()
+            return context.is_active()
+
+        stored = ingest(self._store, self._admission, facts, call.role, receive, is_wanted)
         return then(stored, lambda done: _to_response(done.result(), facts))
-
-
-def _receive(request: Iterator[bytes]) -> bytes:
-    try:
-        return next(request)
-    except (grpc.RpcError, StopIteration):
-        # The client has gone, or sends none.
-        raise Cancelled from None
 
 
 def _to_response(stored: Appended, facts: IngestFacts) -> IngestEventsResponse:

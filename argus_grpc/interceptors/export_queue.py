@@ -69,6 +69,7 @@ class Queue(CallInterceptor):
             came_s = time.monotonic()
             self._check(place.wait(self._timeout_s), call, context)
             call.queued_s = time.monotonic() - came_s
+            call.judge()
             yield
         finally:
             place.leave()

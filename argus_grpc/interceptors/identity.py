@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -22,7 +23,7 @@ class Identity(CallInterceptor):
     of our services is refused, so that one which is added without a thought lets nobody in.
 
     A stream ends with AccessChanged when its principal is no longer good, or has another role. To be told of
-    that, have `look` called whenever it may be so.
+    that, have `look` called whenever it may be so. What else waits asks Call.judge after it.
     """
 
     def __init__(self, authenticator: Authenticator) -> None:
@@ -36,8 +37,10 @@ class Identity(CallInterceptor):
         with self._lock:
             streams = list(self._streams.values())
         for call in streams:
-            if self._authenticator.still(call.principal) != call.role:
-                call.interrupt(AccessChanged())
+            try:
+                self._judge(call)
+            except AccessChanged as error:
+                call.interrupt(error)
 
     def concerns(self, method: str) -> bool:
         return method != HEALTH_CHECK
@@ -49,6 +52,7 @@ class Identity(CallInterceptor):
         call.principal = self._authenticator.authenticate(context.invocation_metadata(), context.auth_context)
         call.role = self._authenticator.role_of(call.principal)
         _check(method, call.role)
+        call.judge = partial(self._judge, call)
         yield
 
     def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:
@@ -65,6 +69,10 @@ class Identity(CallInterceptor):
                 # What is interrupted may say so in its own words.
                 _raise_if_interrupted(call)
                 raise
+
+    def _judge(self, call: Call) -> None:
+        if self._authenticator.still(call.principal) != call.role:
+            raise AccessChanged
 
     @contextmanager
     def _among_streams(self, call: Call) -> Iterator[None]:
