@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from argus_grpc.access import jwks
 from argus_grpc.access.jwks import JwksFile, parse_jwks
 from argus_grpc.access.jwt import LEEWAY_S, MAX_VERIFIED, JwtSettings, JwtVerifier
 from argus_grpc.access.principal import Principal
@@ -261,14 +260,14 @@ def test_keys_for_something_else_are_passed_over() -> None:
 
 
 def test_a_key_that_this_machine_has_no_algorithm_for_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    make = jwks.PyJWK
+    make = jwt.PyJWK
 
     def unless_it_is_ed448(member: dict[str, Any], algorithm: str) -> jwt.PyJWK:
         if member.get("crv") == "Ed448":
             raise UnsupportedAlgorithm("ed448 is not supported by this version of OpenSSL")
         return make(member, algorithm)
 
-    monkeypatch.setattr(jwks, "PyJWK", unless_it_is_ed448)
+    monkeypatch.setattr("argus_grpc.access.jwks.PyJWK", unless_it_is_ed448)
     members = [{"kty": "OKP", "crv": "Ed448", "x": "AA", "kid": "new"}, *ISSUED.jwks()["keys"]]
     keys = parse_jwks("keys.json", json.dumps({"keys": members}).encode())
     assert keys.get("key-1") is not None
