@@ -261,7 +261,7 @@ def test_keys_for_something_else_are_passed_over() -> None:
 
 
 def test_a_key_that_this_machine_has_no_algorithm_for_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    make = jwks.PyJWK
+    make = jwt.PyJWK
 
     def unless_it_is_ed448(member: dict[str, Any], algorithm: str) -> jwt.PyJWK:
         if member.get("crv") == "Ed448":
