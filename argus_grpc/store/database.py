@@ -14,6 +14,10 @@ _T = TypeVar("_T")
 _log = structlog.get_logger()
 
 
+class CannotOpen(Exception):
+    """The database cannot be opened. `str()` says where it is, which is for whoever starts the server."""
+
+
 class Database:
     """Gives cursors of a database to many threads, each for a short while.
 
@@ -21,12 +25,17 @@ class Database:
     ("the database has been invalidated") until the file is opened again. All that was committed is in
     the file, so that is done here, by whoever comes next, as soon as no cursor is in use.
 
-    open_: opens it; called again each time DuckDB has given it up.
+    open_: opens it; called again each time DuckDB has given it up. Raises CannotOpen.
+
+    Raises StoreUnavailable if it cannot be opened, with all that is known of why.
     """
 
     def __init__(self, open_: Callable[[], duckdb.DuckDBPyConnection]) -> None:
         self._open = open_
-        self._connection: duckdb.DuckDBPyConnection | None = open_()
+        try:
+            self._connection: duckdb.DuckDBPyConnection | None = open_()
+        except CannotOpen as error:
+            raise StoreUnavailable(str(error)) from error
         self._in_use = 0
         self._is_given_up = False
         self._is_wanted_alone = False
@@ -36,7 +45,7 @@ class Database:
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for this thread alone. Whoever has one must not ask for another.
 
-        Raises what opening the database again raises, and tries that anew at the next call.
+        Raises StoreUnavailable if the database cannot be opened again, and tries that anew at the next call.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._is_wanted_alone)
@@ -123,6 +132,11 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._connection = self._open()
+        try:
+            self._connection = self._open()
+        except CannotOpen as error:
+            _log.error("database_unreadable", error=str(error))
+            # To whoever calls: where it is, and what is there, is nothing for them.
+            raise StoreUnavailable("the database cannot be opened") from None
         self._is_given_up = False
         _log.warning("database_opened_again")

@@ -21,7 +21,7 @@ from argus_grpc.fair import FairSlots, FairThreads
 from argus_grpc.store.appender import DEFAULT_TIMING, Appender, CommitTiming
 from argus_grpc.store.batch_ids import MAX_SEGMENTS, BatchId, BatchIds
 from argus_grpc.store.brought import Appended, Brought
-from argus_grpc.store.database import Database
+from argus_grpc.store.database import CannotOpen, Database
 from argus_grpc.store.disk import DiskSpace
 from argus_grpc.store.files import DatabaseFiles, checkpoint_bytes
 from argus_grpc.store.grouped import Grouped
@@ -252,13 +252,15 @@ def _opener(
         # price of seconds and of room for all of them in the file, though the rest of them goes soon too.
         config["max_vacuum_tasks"] = 0
     if path is None:
-        # Nothing of it goes to a disk.
-        opened = [_open(":memory:", {**config, "temp_directory": ""})]
+        is_opened = False
 
         def open_once() -> duckdb.DuckDBPyConnection:
-            if not opened:
+            nonlocal is_opened
+            if is_opened:
                 raise StoreUnavailable("the events in memory are lost; start the server again")
-            return opened.pop()
+            is_opened = True
+            # Nothing of it goes to a disk.
+            return _open(":memory:", {**config, "temp_directory": ""})
 
         return open_once
     try:
@@ -273,7 +275,7 @@ def _open(path: Path | str, config: _Settings) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(path, config=config)
         create_or_upgrade(connection)
     except (duckdb.Error, OSError) as error:
-        raise StoreUnavailable(f"cannot open the database {path}: {error}") from error
+        raise CannotOpen(f"cannot open the database {path}: {error}") from error
     return connection
 
 

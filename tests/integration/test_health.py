@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
 
 from argus_grpc.commands.health import health
 from argus_grpc.config import Config
 from argus_grpc.server import Server
+from argus_grpc.v1.export_pb2 import PlanExportRequest
 from tests.conftest import RunningServer, start_server
 from tests.processes import run_server
 from tests.refusals import wait_until
@@ -45,6 +47,23 @@ def test_a_database_that_can_be_opened_again_is_served_from(server: RunningServe
     server.server._store._database._is_given_up = True
     wait_until(lambda: server.server._store._database._connection is not first)
     assert statuses(server) == {SERVING}
+
+
+def test_where_a_database_is_that_cannot_be_opened_again_is_not_told(
+    server: RunningServer,
+) -> None:
+    path = server.store_path
+    path.rename(path.with_suffix(".moved"))
+    path.write_bytes(b"no database" * 1_000)
+    with capture_logs() as logged:
+        server.server._store._database._is_given_up = True
+        with pytest.raises(grpc.RpcError) as refusal:
+            server.exports.PlanExport(PlanExportRequest())
+    assert refusal.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert refusal.value.details() == "the database cannot be opened"
+    told = [line["error"] for line in logged if line["event"] == "database_unreadable"]
+    assert told
+    assert all(f"cannot open the database {path}" in line for line in told)
 
 
 def see_on(watch: Iterable[health_pb2.HealthCheckResponse], seen: list[int]) -> None:
