@@ -224,8 +224,9 @@ OPERATIONS = (
         path="/login",
         method="POST",
         endpoint=SignIn,
-        summary="Signs in: gives a session cookie for a token that the server takes. Ten tries a minute from "
-        "one address. What takes text/html gets its refusals as the page.",
+        summary="Signs in: gives a session cookie for a token that the server takes. Of those that fail, "
+        "ten a minute with one token from one address, and 100 in all. What takes "
+        "text/html gets its refusals as the page.",
         form={"token": _TEXT, "next": {**NEXT_PARAMETER.schema, "default": NEXT_PARAMETER.default}},
         other_answers={
             "303": _seen("Signed in.", {"Set-Cookie": _header("The session's, until the browser ends.")}),
