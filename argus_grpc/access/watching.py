@@ -16,7 +16,7 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 
 
 class BadFile(Exception):
-    """A file of the configuration cannot be used. `str()` names it and says why, and shows no secret in it."""
+    """A file of the configuration cannot be used. `str()` names it and says why, and shows no secret."""
 
 
 def read_file(path: Path) -> bytes:
