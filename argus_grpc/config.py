@@ -54,8 +54,13 @@ def _checked_address(address: str) -> str:
     return address
 
 
+def is_url(jwks: str) -> bool:
+    """Whether keys are at an address; else they are in a file."""
+    return "://" in jwks
+
+
 def _checked_jwks(jwks: str) -> str:
-    if "://" in jwks:
+    if is_url(jwks):
         url = urlsplit(jwks)
         if url.scheme != "https" and (url.scheme != "http" or not is_loopback(f"{url.hostname}:0")):
             raise ValueError("allowed: a file, an https address, or an http address of this machine")

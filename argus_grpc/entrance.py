@@ -9,11 +9,10 @@ import grpc
 from argus_grpc.access import ANONYMOUS
 from argus_grpc.access.authenticator import Authenticator, watched_policy, watched_tokens
 from argus_grpc.access.certificates import Certificates
-from argus_grpc.access.jwks import key_source
+from argus_grpc.access.jwks import JwksFile, JwksUrl
 from argus_grpc.access.jwt import JwtSettings, JwtVerifier
-from argus_grpc.access.tokens_file import Tokens
-from argus_grpc.access.watching import BadFile, Watched, Watcher
-from argus_grpc.config import Config
+from argus_grpc.access.watching import BadFile, Watcher
+from argus_grpc.config import Config, is_url
 from argus_grpc.transport import Tls
 
 T = TypeVar("T")
@@ -29,7 +28,7 @@ class Entrance:
         mistakes: list[str] = []
         self._tls = _try(mistakes, lambda: _tls(config))
         policy = _try(mistakes, lambda: watched_policy(config.policy) if config.policy else None)
-        tokens = _try(mistakes, lambda: _tokens(config.tokens) if config.tokens else None)
+        tokens = _try(mistakes, lambda: watched_tokens(config.tokens) if config.tokens else None)
         jwt = _try(mistakes, lambda: _jwt(config))
         certificates = _certificates(self._tls) if self._tls and config.tls_client_ca else None
         if certificates and not (tokens or jwt or (policy and policy.value.certificates)):
@@ -84,12 +83,6 @@ def _tls(config: Config) -> Tls | None:
     return Tls(config.tls_cert, config.tls_key, config.tls_client_ca)
 
 
-def _tokens(path: Path) -> Watched[Tokens]:
-    if not path.exists():
-        raise BadFile(f"{path}: does not exist; `argus-server token create --tokens {path} …` makes it")
-    return watched_tokens(path)
-
-
 def _certificates(tls: Tls) -> Certificates:
     return Certificates(lambda: tls.authorities)
 
@@ -100,4 +93,5 @@ def _jwt(config: Config) -> JwtVerifier | None:
     settings = JwtSettings(
         config.jwt_issuer, config.jwt_audience, config.jwt_name_claim, config.jwt_role_claim
     )
-    return JwtVerifier(settings, key_source(config.jwt_jwks))
+    jwks = config.jwt_jwks
+    return JwtVerifier(settings, JwksUrl(jwks) if is_url(jwks) else JwksFile(Path(jwks)))

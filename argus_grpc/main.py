@@ -74,7 +74,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     type=_FILE,
     help="Serve over TLS: the certificate and its chain, PEM. Read again when it changes, as the key is.",
 )
-@click.option("--tls-key", type=_FILE, help="The certificate's private key, PEM.")
+@click.option("--tls-key", type=_FILE, help="The private key of --tls-cert, PEM.")
 @click.option(
     "--tls-client-ca",
     type=_FILE,
@@ -86,10 +86,20 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     metavar="FILE|URL",
     help="Accept JSON Web Tokens that one of these keys has signed: a file, or an https address.",
 )
-@click.option("--jwt-issuer", metavar="TEXT", help="What their iss must be.")
-@click.option("--jwt-audience", metavar="TEXT", help="What their aud must have.")
-@click.option("--jwt-name-claim", metavar="CLAIM", help="Which claim names the caller. [default: sub]")
-@click.option("--jwt-role-claim", metavar="CLAIM", help="Which claim has the role. [default: role]")
+@click.option(
+    "--jwt-issuer", metavar="TEXT", help="What a JSON Web Token's iss must be; needed with --jwt-jwks."
+)
+@click.option(
+    "--jwt-audience", metavar="TEXT", help="What a JSON Web Token's aud must have; needed with --jwt-jwks."
+)
+@click.option(
+    "--jwt-name-claim",
+    metavar="CLAIM",
+    help="Which claim of a JSON Web Token names the caller. [default: sub]",
+)
+@click.option(
+    "--jwt-role-claim", metavar="CLAIM", help="Which claim of a JSON Web Token has the role. [default: role]"
+)
 @click.option(
     "--insecure",
     is_flag=True,
@@ -106,10 +116,13 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     "--queue-timeout-s",
     type=float,
     metavar="SECONDS",
-    help="How long one beyond that waits for its turn, before it is refused for now. [default: 30]",
+    help="How long an export beyond --max-exports waits for its turn, before it is refused. [default: 30]",
 )
 @click.option(
-    "--max-queued", type=int, metavar="N", help="How many may wait so at once; 0: none does. [default: 64]"
+    "--max-queued",
+    type=int,
+    metavar="N",
+    help="How many exports may wait for their turn at once; 0: none does. [default: 64]",
 )
 @click.option(
     "--export-memory",
@@ -125,7 +138,7 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 @click.option(
     "--ingest-memory",
     metavar="SIZE",
-    help="How much they may hold together; more is refused for the time being. [default: 64MiB]",
+    help="How much these batches may hold together; more is refused for the time being. [default: 64MiB]",
 )
 @click.option(
     "--commit-interval-s",

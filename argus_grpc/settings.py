@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from argus_grpc.config import SECRETS, Config, to_flag
+from argus_grpc.config import SECRETS, Config, is_url, to_flag
 
 _PREFIX = "ARGUS_"
 _CONFIG = "ARGUS_CONFIG"
@@ -118,7 +118,7 @@ def _from_file(path: Path, mistakes: list[str]) -> dict[str, _Given]:
 def _missing_files(config: Config, given: Mapping[str, _Given]) -> Iterator[str]:
     for setting in _READ_FILES:
         path = getattr(config, setting)
-        if path is None or "://" in str(path):
+        if path is None or is_url(str(path)):
             continue
         try:
             with Path(path).open("rb"):

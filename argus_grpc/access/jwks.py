@@ -134,18 +134,6 @@ def _to_key(member: dict[str, Any]) -> Key | None:
     return Key(member.get("kid"), fingerprint, algorithms, public_key)
 
 
-def is_url(jwks: str) -> bool:
-    return "://" in jwks
-
-
-def key_source(jwks: str) -> KeySource:
-    """The keys of a file, or at an address.
-
-    Raises BadFile if a file cannot be used.
-    """
-    return JwksUrl(jwks) if is_url(jwks) else JwksFile(Path(jwks))
-
-
 class JwksFile:
     """The keys of a file.
 

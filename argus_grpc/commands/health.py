@@ -7,7 +7,7 @@ import click
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Ask a running server whether it can be used.")
 @click.option(
     "--server", default="127.0.0.1:50051", show_default=True, metavar="HOST:PORT", help="Which server."
 )
@@ -16,7 +16,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--tls-ca", type=_FILE, help="Ask over TLS; the authorities (PEM) that its certificate is from."
 )
 @click.option("--tls-cert", type=_FILE, help="A client certificate (PEM), where the server wants one.")
-@click.option("--tls-key", type=_FILE, help="Its private key (PEM).")
+@click.option("--tls-key", type=_FILE, help="The private key of --tls-cert (PEM).")
 @click.option(
     "--tls-server-name", metavar="NAME", help="The name in its certificate. [default: that of --server]"
 )

@@ -25,7 +25,7 @@ def policy() -> None:
     """
 
 
-@policy.command()
+@policy.command(short_help="Say whether a policy file can be used.")
 @click.option(
     "--policy", "path", type=_FILE, required=True, envvar="ARGUS_POLICY", help="The policy file, TOML."
 )

@@ -90,13 +90,6 @@ def test_every_file_that_cannot_be_used_is_named_at_once(tmp_path: Path, tls: Tl
         assert mistake in said
 
 
-def test_tokens_that_there_are_not_yet_are_named_with_the_command_that_makes_them(tmp_path: Path) -> None:
-    path = tmp_path / "tokens.json"
-    assert mistakes_of(tokens=path) == (
-        f"{path}: does not exist; `argus-server token create --tokens {path} …` makes it"
-    )
-
-
 def test_certificates_alone_need_a_policy_that_gives_them_roles(tmp_path: Path, tls: TlsFiles) -> None:
     assert "nobody could call" in mistakes_of(**tls.settings(mutual=True))
     (tmp_path / "policy.toml").write_text('[certificates]\n"CN=a" = "reader"')

@@ -104,3 +104,13 @@ def test_no_flag_of_the_client_is_taken_for_a_misspelt_setting() -> None:
 def test_a_configuration_made_otherwise_is_checked_too() -> None:
     with pytest.raises(ValueError, match=r"listen: 0\.0\.0\.0:1 can be reached"):
         Config(listen="0.0.0.0:1")
+
+
+def test_tokens_that_there_are_not_yet_are_named_with_the_command_that_makes_them(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    with pytest.raises(BadSettings) as refused:
+        load_config({"tokens": path}, None, {})
+    assert list(refused.value.mistakes) == [
+        f"--tokens: {path} cannot be read: No such file or directory;"
+        f" `argus-server token create --tokens {path} …` makes it"
+    ]
