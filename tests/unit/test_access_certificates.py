@@ -21,7 +21,9 @@ def test_those_in_use_are_not_forgotten_for_others(monkeypatch: pytest.MonkeyPat
     once = certificates.principal(forgotten)
     streaming = certificates.principal(context("stream.example"))
     calling = certificates.principal(caller)
-    assert once and streaming and calling
+    assert once
+    assert streaming
+    assert calling
     for number in range(10):
         assert certificates.is_good(streaming)
         assert certificates.principal(caller) == calling
