@@ -1,20 +1,24 @@
 """A server that knows callers by their tokens, and goes by a policy that tests change."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+<<<<<<< HEAD
 import grpc
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
 from argus_grpc.access.policy import load_policy
 from argus_grpc.access.tokens_file import create_token
+=======
+>>>>>>> w-fix
 from argus_grpc.v1.event_pb2 import Event, Events
 from argus_grpc.v1.export_pb2 import StreamEventsRequest, StreamEventsResponse
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse
 from tests.conftest import RunningServer, start_server
+from tests.identities import bearer, make_token
 from tests.policies import RoleTable, write_policy
 
 EVERYTHING: RoleTable = {"rpcs": "all", "forbidden_columns": [], "redacted_columns": []}
@@ -38,7 +42,7 @@ class Guarded:
             authenticator.look()
 
     def as_(self, name: str) -> Metadata:
-        return (("authorization", f"Bearer {self.tokens[name]}"),)
+        return bearer(self.tokens[name])
 
     def ingest(self, name: str, events: Iterable[Event], **fields: Any) -> IngestEventsResponse:
         request = IngestEventsRequest(rows=Events(events=events), **fields)
@@ -54,25 +58,8 @@ def guarded_server(folder: Path) -> Iterator[Guarded]:
     policy, tokens = folder / "policy.toml", folder / "tokens.json"
     write_policy(policy, {"some": EVERYTHING})
     made = {
-        name: create_token(tokens, name, role, None)[0]
+        name: make_token(tokens, name, role)
         for name, role in (("alice", "some"), ("bob", "some"), ("root", "admin"))
     }
     for running in start_server(folder, policy=policy, tokens=tokens):
         yield Guarded(running, policy, made)
-
-
-def refusal_of(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str] | None:
-    """The code, reason and field of the refusal that a call ends with, if it does."""
-    try:
-        call()
-    except grpc.RpcError as raised:
-        error: grpc.Call = raised  # type: ignore[assignment] # it is one, too
-    else:
-        return None
-    status = rpc_status.from_call(error)
-    assert status is not None
-    info, field = ErrorInfo(), BadRequest()
-    for detail in status.details:
-        detail.Unpack(info)
-        detail.Unpack(field)
-    return error.code(), info.reason, field.field_violations[0].field if field.field_violations else ""

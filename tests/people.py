@@ -1,15 +1,16 @@
 """A server that asks who calls, and people of several roles who have tokens for it."""
 
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from argus_client import ExportClient, NotAllowed, NotSignedIn
-from argus_grpc.access.tokens_file import create_token, revoke_tokens
+from argus_grpc.access.tokens_file import revoke_tokens
 from tests.conftest import RunningServer, start_server
+from tests.identities import id_of, make_token
+from tests.refusals import wait_until
 
 POLICY = """
 [roles.narrow]
@@ -33,14 +34,14 @@ class People:
 
     def token(self, role: str) -> str:
         """A new person's of this role, once the server takes it."""
-        token, _ = create_token(self.tokens, f"{role}-{secrets.token_hex(4)}", role, None)
+        token = make_token(self.tokens, f"{role}-{secrets.token_hex(4)}", role)
         with ExportClient(self.server.address, token=token) as client:
             wait_until(lambda: is_known(client))
         return token
 
     def revoke(self, token: str) -> None:
         """Takes a person's token away."""
-        [_] = revoke_tokens(self.tokens, token.split("_")[1])
+        [_] = revoke_tokens(self.tokens, id_of(token))
 
 
 def is_known(client: ExportClient) -> bool:
@@ -54,18 +55,10 @@ def is_known(client: ExportClient) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Waits up to 20 s."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.05)
-
-
 def start_people(folder: Path, **settings: Any) -> Iterator[People]:
     """A server with these settings, where a reader is the first who has a token."""
     tokens, policy = folder / "tokens.json", folder / "policy.toml"
     policy.write_text(POLICY)
-    create_token(tokens, "the first", "reader", None)
+    make_token(tokens, "the first", "reader")
     for server in start_server(folder, tokens=tokens, policy=policy, **settings):
         yield People(server, tokens)

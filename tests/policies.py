@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from argus_grpc.columns import COLUMNS_BY_NAME, DEFAULT_COLUMNS, EVENT_TYPE_NAMES
 from argus_grpc.v1.aggregate_pb2 import GroupBy, Measure
+from argus_grpc.v1.event_pb2 import EventType
 from argus_grpc.v1.query_pb2 import EventQuery
-from tests.integration.test_filters import TYPES
 
 RoleTable: TypeAlias = dict[str, Any]
+
+TYPES = EventType.values()[1:6]
 
 NOW_S = int(time.time())
 HOUR_S = 3600

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 import grpc
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
 PATIENCE_S = 30.0
@@ -26,6 +26,23 @@ def outcome_of(error: grpc.RpcError) -> str:
     if status is None or not status.details or not status.details[0].Unpack(info):
         return str(error.code().name)
     return f"{error.code().name} {info.reason}"
+
+
+def refusal_of(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str] | None:
+    """The code, reason and field of the refusal that a call ends with, if it does."""
+    try:
+        call()
+    except grpc.RpcError as raised:
+        error: grpc.Call = raised  # type: ignore[assignment] # it is one, too
+    else:
+        return None
+    status = rpc_status.from_call(error)
+    assert status is not None
+    info, field = ErrorInfo(), BadRequest()
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(field)
+    return error.code(), info.reason, field.field_violations[0].field if field.field_violations else ""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

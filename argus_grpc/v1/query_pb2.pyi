@@ -62,7 +62,9 @@ class EventQuery(message.Message):
 
     @builtins.property
     def sources(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Any of these sources, exactly, beside those of source_prefixes. Both empty: all."""
+        """Any of these sources, exactly, beside those of source_prefixes; at most 1,000, each of at most 1,000
+        characters. Both empty: all.
+        """
 
     @builtins.property
     def thread_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
@@ -78,8 +80,8 @@ class EventQuery(message.Message):
 
     @builtins.property
     def source_prefixes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Any source that begins with one of these, at most 100, letter case significant, beside those of
-        sources. An empty text begins every source.
+        """Any source that begins with one of these, at most 100, each of at most 1,000 characters, letter case
+        significant, beside those of sources. An empty text begins every source.
         """
 
     def __init__(

@@ -25,7 +25,8 @@ from argus_grpc.v1.export_pb2 import (
 )
 from argus_grpc.v1.query_pb2 import EventQuery as EventQueryMessage
 from tests.conftest import RunningServer, start_server
-from tests.integration.test_filters import NAMES, SOURCES, TYPES, queries
+from tests.integration.test_filters import NAMES, SOURCES, queries
+from tests.policies import TYPES
 
 pytestmark = pytest.mark.duckdb
 

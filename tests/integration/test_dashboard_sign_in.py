@@ -15,7 +15,8 @@ import pytest
 from argus_client import ExportClient
 from argus_grpc.v1.event_pb2 import Event
 from tests.dashboard import ask, bearer, dashboard_process, sign_in
-from tests.people import WRONG, People, start_people, wait_until
+from tests.people import WRONG, People, start_people
+from tests.refusals import wait_until
 
 _sources = (f"127.0.2.{number}" for number in itertools.count(1))
 

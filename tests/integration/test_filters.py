@@ -9,17 +9,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argus_grpc.v1.event_pb2 import Event, EventType
+from argus_grpc.v1.event_pb2 import Event
 from argus_grpc.v1.export_pb2 import Order, PlanExportRequest, StreamEventsRequest
 from argus_grpc.v1.query_pb2 import EventQuery, ThreadNameMatch
 from tests.conftest import RunningServer, start_server
+from tests.policies import TYPES
 
 pytestmark = pytest.mark.duckdb
 
 NAMES = ["worker-1", "worker-2", "Worker-2", "it's", 'q"uote', "100%", "a_b", "back\\slash", "", "🧵", None]
 SOURCES = ["orders@h:1", "it's; DROP TABLE events --", "ü"]
 PREFIXES = ["", "o", "orders@h:1", "it's; ", "ü", "Ü", "\U0010ffff"]
-TYPES = EventType.values()[1:6]
 SECONDS = range(100)
 GLOBS = [
     "*",

@@ -11,6 +11,7 @@ from argus_dashboard.app import make_app
 from argus_dashboard.config import Config
 from argus_grpc.access.tokens_file import create_token
 from tests.dashboard import ask, bearer, dashboard_process, sign_in
+from tests.identities import make_token
 from tests.people import WRONG, start_people
 
 NOT_SIGNED_IN = (401, "not-signed-in")
@@ -90,7 +91,7 @@ class Door:
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("server")
     tokens = folder / "tokens.json"
-    made = {name: create_token(tokens, name, name, None)[0] for name in ("writer", "reader")}
+    made = {name: make_token(tokens, name, name) for name in ("writer", "reader")}
     expired = create_token(tokens, "late", "reader", timedelta(seconds=-1))[0]
     for people in start_people(folder):
         with dashboard_process(tmp_path_factory.mktemp("dashboard"), people.server.address) as process:

@@ -25,10 +25,11 @@ from argus_grpc.v1.export_pb2 import (
 )
 from argus_grpc.v1.query_pb2 import EventQuery
 from tests import policies
-from tests.guarded import Guarded, guarded_server, refusal_of
+from tests.guarded import Guarded, guarded_server
 from tests.integration.test_aggregates import assert_same, group_keys, measure_lists, some_event, sql_of
 from tests.integration.test_filters import SOURCES, queries
 from tests.policies import RoleTable
+from tests.refusals import refusal_of
 
 pytestmark = pytest.mark.duckdb
 

@@ -23,9 +23,10 @@ from argus_grpc.v1.export_pb2 import (
 )
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from tests import policies
-from tests.guarded import EVERYTHING, Guarded, guarded_server, refusal_of
-from tests.integration.test_filters import SOURCES, TYPES
-from tests.policies import RoleTable
+from tests.guarded import EVERYTHING, Guarded, guarded_server
+from tests.integration.test_filters import SOURCES
+from tests.policies import TYPES, RoleTable
+from tests.refusals import refusal_of
 
 pytestmark = pytest.mark.duckdb
 

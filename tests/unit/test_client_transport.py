@@ -107,7 +107,8 @@ def test_no_other_is_taken_and_the_message_does_not_show_it(token: str) -> None:
         place = int(told.split("character ")[1].split(",")[0])
         assert repr(token[place - 1]) in told
         assert TOKEN_CHARACTERS.issuperset(token[: place - 1].rstrip("="))
-    if len(token) > 3:
+    # A short one may be in any sentence.
+    if len(token) > 20:
         assert token not in told
 
 
