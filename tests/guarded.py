@@ -5,15 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-import grpc
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from grpc_status import rpc_status
-
 from argus_grpc.access.policy import load_policy
-from argus_grpc.access.tokens_file import create_token
-=======
->>>>>>> w-fix
 from argus_grpc.v1.event_pb2 import Event, Events
 from argus_grpc.v1.export_pb2 import StreamEventsRequest, StreamEventsResponse
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest, IngestEventsResponse

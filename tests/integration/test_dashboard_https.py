@@ -16,14 +16,8 @@ from argus_grpc.config import Config
 from argus_grpc.server import Server
 from tests.certificates import Authority, write
 from tests.dashboard import DashboardProcess, ask, bearer, dashboard_process, sign_in
-<<<<<<< HEAD
-from tests.people import WRONG, People, start_people, wait_until
-=======
-from tests.people import People, start_people
+from tests.people import WRONG, People, start_people
 from tests.refusals import wait_until
-
-pytestmark = pytest.mark.duckdb
->>>>>>> w-fix
 
 REFUSAL = "the new certificate is not taken"
 
