@@ -56,7 +56,7 @@ def choose_tls(target: str, tls: Tls | None, *, insecure: bool) -> Tls | None:
 def is_loopback(target: str) -> bool:
     """Whether what is sent to this gRPC target surely stays on this machine."""
     hosts = _hosts(target)
-    return hosts is None or all(_is_loopback_host(host) for host, _ in hosts)
+    return hosts is None or all(is_loopback_host(host) for host, _ in hosts)
 
 
 def first_address(target: str) -> tuple[str, int] | None:
@@ -94,7 +94,8 @@ def _split(address: str) -> tuple[str, str]:
     return host, port
 
 
-def _is_loopback_host(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
+    """Whether a host, a name or an IP address, is this machine as only it itself can reach it."""
     if host.lower() == "localhost":
         return True
     try:

@@ -1,6 +1,5 @@
 """The dashboard's configuration: flags over environment over defaults, checked at start."""
 
-import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
@@ -9,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from argus_client import DEFAULT_TARGET, InvalidRequest, Tls
-from argus_client.transport import check_files, is_loopback
+from argus_client.transport import check_files, is_loopback, is_loopback_host
 from argus_dashboard.certificates import load_certificate
 
 
@@ -22,16 +21,6 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
         raise ValueError(f"{address!r} is not an address; write HOST:PORT, such as 127.0.0.1:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether a host, a name or an IP address, is this machine as only it itself can reach it."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _checked_address(address: str) -> str:

@@ -10,8 +10,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argus_client import NotSignedIn
+from argus_client.transport import is_loopback_host
 from argus_dashboard.callers import known_caller
-from argus_dashboard.config import Config, is_loopback_host
+from argus_dashboard.config import Config
 from argus_dashboard.problems import INTERNAL_TEXT, Problem
 from argus_dashboard.sessions import Sessions
 from argus_dashboard.streaming import AnswerBroken
