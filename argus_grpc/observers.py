@@ -7,7 +7,7 @@ import structlog
 from argus_grpc.audit import AuditLog
 from argus_grpc.config import Config, is_loopback, split_address
 from argus_grpc.interceptors.audited import Audited
-from argus_grpc.interceptors.call import CallInterceptor
+from argus_grpc.interceptors.call import CallLayer
 from argus_grpc.interceptors.calls import OnEnded, log_call
 from argus_grpc.interceptors.metered import Metered
 from argus_grpc.interceptors.traced import Traced
@@ -22,9 +22,9 @@ class Observers:
     """Close it when all calls have ended, and nothing is stored any more.
 
     on_ended: to be called for each call that is over.
-    of_all: interceptors that stand around everything that can fail.
-    of_known_callers: interceptors that stand where it is known who calls.
-    of_running_exports: interceptors that stand where an export has its turn.
+    of_all: layers that stand around everything that can fail.
+    of_known_callers: layers that stand where it is known who calls.
+    of_running_exports: layers that stand where an export has its turn.
 
     Raises AuditUnavailable if the audit log cannot be opened, and ExtraMissing if packages are not installed.
     """
@@ -36,9 +36,9 @@ class Observers:
         self._tracing = Tracing() if config.otel else None
         self._audit = AuditLog(config.audit_log) if config.audit_log else None
         self.on_ended: list[OnEnded] = [log_call]
-        self.of_all: list[CallInterceptor] = [Traced(self._tracing)] if self._tracing else []
-        self.of_known_callers: list[CallInterceptor] = []
-        self.of_running_exports: list[CallInterceptor] = []
+        self.of_all: list[CallLayer] = [Traced(self._tracing)] if self._tracing else []
+        self.of_known_callers: list[CallLayer] = []
+        self.of_running_exports: list[CallLayer] = []
         if self._metrics:
             self.on_ended.append(self._metrics.ended)
             self.of_running_exports.append(Metered(self._metrics))

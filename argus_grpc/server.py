@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Self
 
 import grpc
@@ -13,6 +14,7 @@ from argus_grpc.config import Config
 from argus_grpc.entrance import Entrance
 from argus_grpc.errors import CannotListen
 from argus_grpc.ingest import Admission
+from argus_grpc.interceptors.call import CallLayers
 from argus_grpc.interceptors.calls import Calls
 from argus_grpc.interceptors.domain_errors import DomainErrors
 from argus_grpc.interceptors.export_queue import MAX_PLANS, ExportQueue, PlanQueue
@@ -52,9 +54,17 @@ class Server:
     """
 
     def __init__(self, config: Config) -> None:
+        with ExitStack() as opened:
+            self._open(config, opened)
+            self._opened = opened.pop_all()
+
+    def _open(self, config: Config, opened: ExitStack) -> None:
+        """What is opened, `opened` closes, the latest first."""
         self._config = config
         self._entrance = Entrance(config)
+        opened.callback(self._entrance.close)
         self._observers = Observers(config)
+        opened.callback(self._observers.close)
         self._store = DuckDbStore(
             None if config.no_persistence else config.db,
             memory_limit_bytes=config.memory_limit,
@@ -68,6 +78,7 @@ class Server:
             ),
             on_commit_took=self._observers.committed,
         )
+        opened.callback(self._store.close)
         key = config.token_key.encode() if config.token_key else self._store.random_bytes("resume_token_key")
         tokens = TokenMaker(key, config.token_lifetime_s)
         budget = MemoryBudget(config.export_memory)
@@ -81,30 +92,40 @@ class Server:
         threads = can_wait + _THREADS_FOR_OTHER_CALLS
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self._watchdog = Watchdog()
+        opened.callback(self._watchdog.close)
         self._health_requests = HealthRequests(self._watchdog, REQUEST_TIMEOUT_S)
+        opened.callback(self._health_requests.close)
         self._grpc = grpc.server(
             self._threads,
-            # First to last is outermost to innermost. What begins a call stands around all work, so that it
+            # First to last is outermost to innermost. What changes the kind of an answer, or how a request is
+            # waited for, stands next to gRPC. What begins a call stands around all work, so that it
             # sees how every call ended and has made the request id that errors carry; errors stand around
             # what raises them; who calls is known before anything is spent on the call, and
             # how much is asked for is looked at next. Only then is a request read: until there its kind is a
-            # stream's, further in that of its method. Only an export that has a slot can stall. What changes
-            # the kind of an answer, or how a request is waited for, stands next to gRPC.
+            # stream's, further in that of its method. Only an export that has a slot can stall.
             interceptors=[
                 self._health_requests,
                 LaterAnswers(),
-                Calls(self._observers.on_ended),
-                *self._observers.of_all,
-                DomainErrors(),
-                self._identity,
-                *self._observers.of_known_callers,
-                RequestRate(accounts),
-                ReflectionBound(self._watchdog, REFLECTION_IDLE_S),
+                CallLayers(
+                    [
+                        Calls(self._observers.on_ended),
+                        *self._observers.of_all,
+                        DomainErrors(),
+                        self._identity,
+                        *self._observers.of_known_callers,
+                        RequestRate(accounts),
+                        ReflectionBound(self._watchdog, REFLECTION_IDLE_S),
+                    ]
+                ),
                 UnreadRequests(self._watchdog, REQUEST_TIMEOUT_S),
-                self._queue,
-                self._plans,
-                *self._observers.of_running_exports,
-                StallGuard(self._watchdog, config.stall_timeout_s),
+                CallLayers(
+                    [
+                        self._queue,
+                        self._plans,
+                        *self._observers.of_running_exports,
+                        StallGuard(self._watchdog, config.stall_timeout_s),
+                    ]
+                ),
             ],
             options=[
                 # Two servers on one port would each get some of the calls.
@@ -137,20 +158,14 @@ class Server:
         try:
             port = self._entrance.listen(self._grpc, config.listen)
             self._observers.begin(self._store, lambda: self._queue.waiting)
-        except (RuntimeError, CannotListen) as error:
-            self._entrance.close()
-            self._watchdog.close()
-            self._health_requests.close()
-            self._store.close()
-            self._observers.close()
-            if isinstance(error, CannotListen):
-                raise
+        except RuntimeError as error:
             raise CannotListen(f"cannot listen on {config.listen}; is another server there?") from error
         self.address = f"{host}:{port}"
         self.metrics_address = self._observers.metrics_address
         self._entrance.watch(self._identity.look)
         self._grpc.start()
-        self._serving = ServingStatus(self._health, dict.fromkeys(_SERVICES, self._is_serving))
+        serving = ServingStatus(self._health, dict.fromkeys(_SERVICES, self._is_serving))
+        opened.callback(serving.close)
 
     def __enter__(self) -> Self:
         return self
@@ -168,12 +183,7 @@ class Server:
         self._store.stop_waiting()
         has_stopped.wait()
         self._threads.shutdown()
-        self._health_requests.close()
-        self._entrance.close()
-        self._serving.close()
-        self._watchdog.close()
-        self._store.close()
-        self._observers.close()
+        self._opened.close()
 
     def _is_serving(self) -> bool:
         return self._store.is_available and self._observers.can_record

@@ -88,7 +88,7 @@ class ExportService(ExportServiceServicer):
         current_call().export = _facts(answer)
         return answer
 
-    # Some messages are serialized already: see CallInterceptor.
+    # Some messages are serialized already: see CallLayers.
     def StreamEvents(  # type: ignore[override]
         self, request: StreamEventsRequest, context: grpc.ServicerContext
     ) -> Iterator[StreamEventsResponse | bytes]:

@@ -8,10 +8,10 @@ import grpc
 
 from argus_grpc.audit import AuditLog, is_audited
 from argus_grpc.calls import current_call
-from argus_grpc.interceptors.call import CallInterceptor
+from argus_grpc.interceptors.call import CallLayer
 
 
-class Audited(CallInterceptor):
+class Audited(CallLayer):
     """Refuses exports, plans and ingests with AuditUnavailable while the audit log cannot be written, and
     ends running exports with it, which can be resumed. That an export begins is written before its header
     leaves.
@@ -20,7 +20,6 @@ class Audited(CallInterceptor):
     """
 
     def __init__(self, log: AuditLog) -> None:
-        super().__init__()
         self._log = log
 
     def concerns(self, method: str) -> bool:

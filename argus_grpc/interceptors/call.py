@@ -1,6 +1,6 @@
-"""The shape that every interceptor here has."""
+"""What stands around calls, and the interceptor that has calls pass through it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
@@ -38,21 +38,12 @@ _REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].ful
 REFLECTION_METHOD = f"/{_REFLECTION}/ServerReflectionInfo"
 
 
-class CallInterceptor(grpc.ServerInterceptor):
-    """Runs each call, a stream until its end, inside `around`, and a stream's messages through `along`.
-
-    A method may give messages that are serialized already, which spares copies of large ones; and a Future
-    in place of a single answer: see LaterAnswers.
-
-    Watching the health passes through none of them: it is open to all, and has no thread of its own as long
-    as it is handed to gRPC as it is.
-    """
-
-    def __init__(self) -> None:
-        self._handlers: dict[str, Handler] = {}
+class CallLayer:
+    """Stands around each call, a stream until its end, with `around`, and a stream's messages pass through
+    `along`."""
 
     def concerns(self, method: str) -> bool:  # noqa: ARG002
-        """Whether calls of this method pass through here."""
+        """Whether it stands around calls of this method."""
         return True
 
     def around(self, method: str, context: grpc.ServicerContext) -> AbstractContextManager[None]:  # noqa: ARG002
@@ -62,6 +53,22 @@ class CallInterceptor(grpc.ServerInterceptor):
     def along(self, messages: Iterator[Any], method: str, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: ARG002
         """The messages of a stream, as they are given to gRPC."""
         return messages
+
+
+class CallLayers(grpc.ServerInterceptor):
+    """Has calls pass through layers, the first of them outermost. As one interceptor, since each more costs
+    every call.
+
+    A method may give messages that are serialized already, which spares copies of large ones; and a Future
+    in place of a single answer: see LaterAnswers.
+
+    Watching the health passes through none of them: it is open to all, and has no thread of its own as long
+    as it is handed to gRPC as it is.
+    """
+
+    def __init__(self, layers: Sequence[CallLayer]) -> None:
+        self._layers = layers
+        self._handlers: dict[str, Handler] = {}
 
     def intercept_service(
         self,
@@ -79,7 +86,8 @@ class CallInterceptor(grpc.ServerInterceptor):
         return self._handlers[method]
 
     def _wrap(self, handler: Handler, method: str) -> Handler:
-        if handler is None or method == HEALTH_WATCH or not self.concerns(method):
+        layers = [layer for layer in self._layers if layer.concerns(method)]
+        if handler is None or method == HEALTH_WATCH or not layers:
             return handler
         serializers = {
             "request_deserializer": handler.request_deserializer,
@@ -88,12 +96,17 @@ class CallInterceptor(grpc.ServerInterceptor):
         if stream_behavior := handler.unary_stream or handler.stream_stream:
 
             def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-                # Closed here, since an error that is kept would keep what it went through open.
-                with (
-                    self.around(method, context),
-                    closing(cast(Any, stream_behavior(request, context))) as messages,
-                ):
-                    yield from self.along(messages, method, context)
+                with ExitStack() as stack:
+                    for layer in layers:
+                        stack.enter_context(layer.around(method, context))
+                    messages = cast(Any, stream_behavior(request, context))
+                    # Closed here, since an error that is kept would keep what it went through open.
+                    stack.enter_context(closing(messages))
+                    for layer in reversed(layers):
+                        along = layer.along(messages, method, context)
+                        if along is not messages:
+                            messages = stack.enter_context(closing(cast(Any, along)))
+                    yield from messages
 
             if handler.request_streaming:
                 return grpc.stream_stream_rpc_method_handler(stream, **serializers)
@@ -105,7 +118,8 @@ class CallInterceptor(grpc.ServerInterceptor):
 
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
             with ExitStack() as stack:
-                stack.enter_context(self.around(method, context))
+                for layer in layers:
+                    stack.enter_context(layer.around(method, context))
                 answer = unary_behavior(request, context)
                 return (
                     then(answer, partial(_leave, stack.pop_all())) if isinstance(answer, Future) else answer

@@ -10,7 +10,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from argus_grpc.calls import Call, begin
-from argus_grpc.interceptors.call import INGEST_METHOD, CallInterceptor
+from argus_grpc.interceptors.call import INGEST_METHOD, CallLayer
 
 _log = structlog.get_logger()
 
@@ -18,14 +18,13 @@ OnEnded = Callable[[Call, str], None]
 """Called with a call that is over and its status code's name."""
 
 
-class Calls(CallInterceptor):
+class Calls(CallLayer):
     """Gives each call a request id, and tells all of `on_ended` of its end.
 
     Called by whichever thread ends the call: they must be quick, and not raise.
     """
 
     def __init__(self, on_ended: Sequence[OnEnded]) -> None:
-        super().__init__()
         self._on_ended = on_ended
 
     @contextmanager

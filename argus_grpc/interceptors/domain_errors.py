@@ -9,13 +9,13 @@ from grpc_status import rpc_status
 
 from argus_grpc.calls import current_call
 from argus_grpc.errors import ArgusError
-from argus_grpc.interceptors.call import CallInterceptor
+from argus_grpc.interceptors.call import CallLayer
 from argus_grpc.status import status_of
 
 _log = structlog.get_logger()
 
 
-class DomainErrors(CallInterceptor):
+class DomainErrors(CallLayer):
     @contextmanager
     def around(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
         call = current_call()

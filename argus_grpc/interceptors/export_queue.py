@@ -9,7 +9,7 @@ import grpc
 from argus_grpc.calls import Call, current_call
 from argus_grpc.errors import Cancelled, LimitReached, StoreUnavailable
 from argus_grpc.fair import FairSlots, Outcome
-from argus_grpc.interceptors.call import EXPORT_METHODS, PLAN_METHOD, CallInterceptor
+from argus_grpc.interceptors.call import EXPORT_METHODS, PLAN_METHOD, CallLayer
 from argus_grpc.limits import Accounts
 
 MAX_PLANS = 16
@@ -18,7 +18,7 @@ MAX_PLANS = 16
 _RETRY_AFTER_S = 1.0
 
 
-class Queue(CallInterceptor):
+class Queue(CallLayer):
     """Gives some calls a slot. Others wait, for timeout_s at most and max_queued of them, and have their
     turns round robin over their callers; one that waits in vain is refused with LimitReached.
 
@@ -38,7 +38,6 @@ class Queue(CallInterceptor):
         limit: str,
         of_what: str,
     ) -> None:
-        super().__init__()
         self._methods = methods
         self._count = slots
         self._max_queued = max_queued

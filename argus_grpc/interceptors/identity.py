@@ -12,10 +12,10 @@ from argus_grpc.access import Role
 from argus_grpc.access.authenticator import Authenticator
 from argus_grpc.calls import Call, current_call
 from argus_grpc.errors import AccessChanged, ArgusError, NotPermitted
-from argus_grpc.interceptors.call import HEALTH_CHECK, REFLECTION_METHOD, RPC_NAMES, CallInterceptor
+from argus_grpc.interceptors.call import HEALTH_CHECK, REFLECTION_METHOD, RPC_NAMES, CallLayer
 
 
-class Identity(CallInterceptor):
+class Identity(CallLayer):
     """Sets the call's principal and role, or refuses it: with NotAuthenticated who is not known, with
     NotPermitted who may not call this.
 
@@ -27,7 +27,6 @@ class Identity(CallInterceptor):
     """
 
     def __init__(self, authenticator: Authenticator) -> None:
-        super().__init__()
         self._authenticator = authenticator
         self._streams: dict[int, Call] = {}
         self._lock = threading.Lock()

@@ -7,13 +7,12 @@ from typing import Any
 import grpc
 
 from argus_grpc.calls import current_call
-from argus_grpc.interceptors.call import EXPORT_METHODS, CallInterceptor
+from argus_grpc.interceptors.call import EXPORT_METHODS, CallLayer
 from argus_grpc.metrics import Metrics
 
 
-class Metered(CallInterceptor):
+class Metered(CallLayer):
     def __init__(self, metrics: Metrics) -> None:
-        super().__init__()
         self._metrics = metrics
 
     def concerns(self, method: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from argus_grpc.errors import LimitReached
-from argus_grpc.interceptors.call import REFLECTION_METHOD, CallInterceptor
+from argus_grpc.interceptors.call import REFLECTION_METHOD, CallLayer
 from argus_grpc.interceptors.watchdog import Watchdog
 
 MAX_REFLECTIONS = 4
@@ -17,12 +17,11 @@ REFLECTION_IDLE_S = 30.0
 _RETRY_AFTER_S = 1.0
 
 
-class ReflectionBound(CallInterceptor):
+class ReflectionBound(CallLayer):
     """Refuses a stream beyond MAX_REFLECTIONS with LimitReached, and ends one with UNAVAILABLE on which
     nothing has been asked or read for idle_s seconds."""
 
     def __init__(self, watchdog: Watchdog, idle_s: float) -> None:
-        super().__init__()
         self._watchdog = watchdog
         self._idle_s = idle_s
         self._free = threading.BoundedSemaphore(MAX_REFLECTIONS)

@@ -6,15 +6,14 @@ from contextlib import contextmanager
 import grpc
 
 from argus_grpc.calls import current_call
-from argus_grpc.interceptors.call import HEALTH_CHECK, CallInterceptor
+from argus_grpc.interceptors.call import HEALTH_CHECK, CallLayer
 from argus_grpc.limits import Accounts
 
 
-class RequestRate(CallInterceptor):
+class RequestRate(CallLayer):
     """Raises LimitReached for a request too many. Health checks, which cost nothing, do not count."""
 
     def __init__(self, accounts: Accounts) -> None:
-        super().__init__()
         self._accounts = accounts
 
     def concerns(self, method: str) -> bool:

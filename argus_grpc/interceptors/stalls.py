@@ -5,16 +5,15 @@ from typing import Any
 
 import grpc
 
-from argus_grpc.interceptors.call import EXPORT_METHODS, CallInterceptor
+from argus_grpc.interceptors.call import EXPORT_METHODS, CallLayer
 from argus_grpc.interceptors.watchdog import Watchdog
 
 
-class StallGuard(CallInterceptor):
+class StallGuard(CallLayer):
     """Ends a stream with UNAVAILABLE, which says to resume, when its last message has waited
     `timeout_s` seconds for the reader."""
 
     def __init__(self, watchdog: Watchdog, timeout_s: float) -> None:
-        super().__init__()
         self._watchdog = watchdog
         self._timeout_s = timeout_s
 

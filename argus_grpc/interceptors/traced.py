@@ -6,16 +6,15 @@ from functools import partial
 import grpc
 
 from argus_grpc.calls import current_call
-from argus_grpc.interceptors.call import RPC_NAMES, CallInterceptor
+from argus_grpc.interceptors.call import RPC_NAMES, CallLayer
 from argus_grpc.interceptors.calls import code_of
 from argus_grpc.tracing import Tracing
 
 
-class Traced(CallInterceptor):
+class Traced(CallLayer):
     """Stands outside of what turns errors into statuses."""
 
     def __init__(self, tracing: Tracing) -> None:
-        super().__init__()
         self._tracing = tracing
 
     def concerns(self, method: str) -> bool:
