@@ -33,11 +33,12 @@ class Place:
         self._slots = slots
         self.caller = caller
         self.outcome: Outcome | None = None
-        self._is_settled = threading.Event()
+        # Made for those that wait, since it takes as long as all else here.
+        self._is_settled: threading.Event | None = None
 
     def wait(self, timeout_s: float | None = None) -> Outcome:
         """What became of it: at the latest after this time."""
-        if not self._is_settled.wait(timeout_s):
+        if self._is_settled and not self._is_settled.wait(timeout_s):
             self._slots._give_up(self, Outcome.TIMED_OUT)
         assert self.outcome is not None
         return self.outcome
@@ -52,7 +53,8 @@ class Place:
 
     def _settle(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self._is_settled.set()
+        if self._is_settled:
+            self._is_settled.set()
 
 
 class FairSlots:
@@ -85,7 +87,7 @@ class FairSlots:
             elif self._is_closed:
                 place._settle(Outcome.LEFT)
             elif self._max_waiting is None or len(self._waiting) < self._max_waiting:
-                self._waiting.add(caller, place)
+                self._add(place)
             else:
                 self._enter_full_queue(place)
         return place
@@ -112,9 +114,13 @@ class FairSlots:
             longest = self._waiting.longest()
             if self._waiting.count_of(longest) > self._waiting.count_of(place.caller) + 1:
                 self._waiting.pop_newest(longest)._settle(Outcome.REFUSED)
-                self._waiting.add(place.caller, place)
+                self._add(place)
                 return
         place._settle(Outcome.REFUSED)
+
+    def _add(self, place: Place) -> None:
+        place._is_settled = threading.Event()
+        self._waiting.add(place.caller, place)
 
     def _give_up(self, place: Place, outcome: Outcome) -> None:
         with self._lock:
@@ -123,9 +129,11 @@ class FairSlots:
                 place._settle(outcome)
 
     def _leave(self, place: Place) -> None:
-        self._give_up(place, Outcome.LEFT)
         with self._lock:
-            if place.outcome is Outcome.SERVED:
+            if place.outcome is None:
+                self._waiting.remove(place.caller, place)
+                place._settle(Outcome.LEFT)
+            elif place.outcome is Outcome.SERVED:
                 place.outcome = Outcome.LEFT
                 if found := self._waiting.next():
                     found[1]._settle(Outcome.SERVED)

@@ -3,9 +3,9 @@
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 from argus_grpc.access import Principal
 from argus_grpc.calls import current_principal
@@ -13,6 +13,14 @@ from argus_grpc.errors import LimitReached
 from argus_grpc.fair import FairSlots
 
 _MIN_RETRY_AFTER_S, _MAX_RETRY_AFTER_S = 0.1, 10.0
+
+
+@dataclass
+class _Held:
+    """How many calls hold how many bytes."""
+
+    calls: int = 0
+    bytes: int = 0
 
 
 class Admission:
@@ -27,8 +35,8 @@ class Admission:
         self._max_calls = max_calls
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._calls: Counter[Principal] = Counter()
-        self._held_bytes: Counter[Principal] = Counter()
+        self._all = _Held()
+        self._of_caller: dict[Principal, _Held] = {}
         self._refused_until_s: dict[Principal, float] = {}
         self._last_call_s = 0.0
         self._last_request_bytes = 0
@@ -45,46 +53,53 @@ class Admission:
         """A place for one call, as long as it is held, with the bytes that the last request had until those
         of its own are known. Raises LimitReached if there is none."""
         began_s = time.monotonic()
-        call = AdmittedCall(self, current_principal())
+        caller = current_principal()
         with self._lock:
-            share = self._share(call, self._max_calls)
-            if self._calls.total() >= self._max_calls or self._calls[call.caller] >= share:
-                raise self._refusal(call, "max_ingests", self._max_calls, "batches at once")
+            of_caller = self._of_caller.get(caller) or _Held()
+            call = AdmittedCall(self, caller, of_caller)
+            if self._all.calls >= self._max_calls or of_caller.calls >= self._share(caller, self._max_calls):
+                raise self._refusal(caller, "max_ingests", self._max_calls, "batches at once")
             self._hold(call, self._last_request_bytes)
-            self._calls[call.caller] += 1
+            self._all.calls += 1
+            of_caller.calls += 1
+            self._of_caller[caller] = of_caller
         try:
             yield call
         finally:
             with self._lock:
-                self._calls -= Counter({call.caller: 1})
-                self._held_bytes -= Counter({call.caller: call.held_bytes})
+                for held in (self._all, of_caller):
+                    held.calls -= 1
+                    held.bytes -= call.held_bytes
+                if not of_caller.calls:
+                    del self._of_caller[caller]
                 self._last_call_s = time.monotonic() - began_s
 
     def _hold(self, call: "AdmittedCall", size_bytes: int) -> None:
-        others_bytes = self._held_bytes.total() - call.held_bytes
-        own_bytes = self._held_bytes[call.caller] - call.held_bytes
-        if size_bytes > call.held_bytes and (
-            (others_bytes and others_bytes + size_bytes > self._max_bytes)
-            or (own_bytes and own_bytes + size_bytes > self._share(call, self._max_bytes))
+        more_bytes = size_bytes - call.held_bytes
+        all_bytes, own_bytes = self._all.bytes + more_bytes, call.of_caller.bytes + more_bytes
+        if more_bytes > 0 and (
+            all_bytes > max(size_bytes, self._max_bytes)
+            or own_bytes > max(size_bytes, self._share(call.caller, self._max_bytes))
         ):
             what = "bytes of events on their way to the disk"
-            raise self._refusal(call, "ingest_memory", self._max_bytes, what)
-        self._held_bytes[call.caller] = own_bytes + size_bytes
-        call.held_bytes = size_bytes
+            raise self._refusal(call.caller, "ingest_memory", self._max_bytes, what)
+        self._all.bytes, call.of_caller.bytes, call.held_bytes = all_bytes, own_bytes, size_bytes
 
-    def _share(self, call: "AdmittedCall", of: int) -> int:
+    def _share(self, caller: Principal, of: int) -> int:
         """What the caller may have of something that all of them share."""
-        now_s = time.monotonic()
-        for caller in [caller for caller, until_s in self._refused_until_s.items() if until_s < now_s]:
-            del self._refused_until_s[caller]
-        return max(1, of // len({call.caller, *self._calls, *self._refused_until_s}))
+        if self._refused_until_s:
+            now_s = time.monotonic()
+            over = [caller for caller, until_s in self._refused_until_s.items() if until_s < now_s]
+            for refused in over:
+                del self._refused_until_s[refused]
+        return max(1, of // len({caller, *self._of_caller, *self._refused_until_s}))
 
-    def _refusal(self, call: "AdmittedCall", limit: str, value: int, of_what: str) -> LimitReached:
+    def _refusal(self, caller: Principal, limit: str, value: int, of_what: str) -> LimitReached:
         # Those that are in now will have gone after about as long as the last one took.
         retry_after_s = min(max(self._last_call_s, _MIN_RETRY_AFTER_S), _MAX_RETRY_AFTER_S)
         # Until it has had the time to come again, there is to be room for it.
-        self._refused_until_s[call.caller] = time.monotonic() + 2 * retry_after_s
-        share = self._share(call, value)
+        self._refused_until_s[caller] = time.monotonic() + 2 * retry_after_s
+        share = self._share(caller, value)
         if share < value:
             of_what += f" ({value}, shared evenly among callers)"
         return LimitReached(limit, share, of_what, retry_after_s)
@@ -93,9 +108,10 @@ class Admission:
 class AdmittedCall:
     """What one call holds."""
 
-    def __init__(self, admission: Admission, caller: Principal) -> None:
+    def __init__(self, admission: Admission, caller: Principal, of_caller: _Held) -> None:
         self._admission = admission
         self.caller = caller
+        self.of_caller = of_caller
         self.held_bytes = 0
 
     def received(self, size_bytes: int) -> None:
