@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -23,21 +23,34 @@ class _Held:
     bytes: int = 0
 
 
+@dataclass
+class _Refused:
+    """When the last of the refused calls is to come again, and until when there is to be room for it."""
+
+    returns_s: float = 0.0
+    until_s: float = 0.0
+
+
 class Admission:
     """Lets in so many ingest calls, and so many bytes of theirs; LimitReached names what was beyond. Where
     several callers have calls, or had some refused just now, each may have an even share of both.
 
     A call that holds more than max_bytes by itself is let in while no other holds any, and one that holds
     more than its caller's share while no other of that caller's does.
+
+    Those that are refused are told to come again one after the other, as fast as calls were let in last.
+
+    clock: says seconds, and never goes back.
     """
 
-    def __init__(self, max_calls: int, max_bytes: int) -> None:
+    def __init__(self, max_calls: int, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_calls = max_calls
         self._max_bytes = max_bytes
+        self._clock = clock
         self._lock = threading.Lock()
         self._all = _Held()
         self._of_caller: dict[Principal, _Held] = {}
-        self._refused_until_s: dict[Principal, float] = {}
+        self._refused: dict[Principal, _Refused] = {}
         self._last_call_s = 0.0
         self._last_request_bytes = 0
         # More at a time would be no faster, and what is decoded takes several times a request's bytes.
@@ -52,7 +65,7 @@ class Admission:
     def call(self) -> Iterator["AdmittedCall"]:
         """A place for one call, as long as it is held, with the bytes that the last request had until those
         of its own are known. Raises LimitReached if there is none."""
-        began_s = time.monotonic()
+        began_s = self._clock()
         caller = current_principal()
         with self._lock:
             of_caller = self._of_caller.get(caller) or _Held()
@@ -72,7 +85,7 @@ class Admission:
                     held.bytes -= call.held_bytes
                 if not of_caller.calls:
                     del self._of_caller[caller]
-                self._last_call_s = time.monotonic() - began_s
+                self._last_call_s = self._clock() - began_s
 
     def _hold(self, call: "AdmittedCall", size_bytes: int) -> None:
         more_bytes = size_bytes - call.held_bytes
@@ -87,18 +100,24 @@ class Admission:
 
     def _share(self, caller: Principal, of: int) -> int:
         """What the caller may have of something that all of them share."""
-        if self._refused_until_s:
-            now_s = time.monotonic()
-            over = [caller for caller, until_s in self._refused_until_s.items() if until_s < now_s]
-            for refused in over:
-                del self._refused_until_s[refused]
-        return max(1, of // len({caller, *self._of_caller, *self._refused_until_s}))
+        if self._refused:
+            now_s = self._clock()
+            over = [caller for caller, refused in self._refused.items() if refused.until_s < now_s]
+            for gone in over:
+                del self._refused[gone]
+        return max(1, of // len({caller, *self._of_caller, *self._refused}))
 
     def _refusal(self, caller: Principal, limit: str, value: int, of_what: str) -> LimitReached:
-        # Those that are in now will have gone after about as long as the last one took.
-        retry_after_s = min(max(self._last_call_s, _MIN_RETRY_AFTER_S), _MAX_RETRY_AFTER_S)
+        # Those that are in now will have gone after about as long as the last one took. More than are let in
+        # at a time would be refused again, at the price of a call each.
+        each_s = self._last_call_s / self._share(caller, self._max_calls)
+        refused = self._refused.setdefault(caller, _Refused())
+        now_s = self._clock()
+        returns_s = max(now_s + self._last_call_s, refused.returns_s + each_s)
+        retry_after_s = min(max(returns_s - now_s, _MIN_RETRY_AFTER_S), _MAX_RETRY_AFTER_S)
+        refused.returns_s = now_s + retry_after_s
         # Until it has had the time to come again, there is to be room for it.
-        self._refused_until_s[caller] = time.monotonic() + 2 * retry_after_s
+        refused.until_s = now_s + 2 * retry_after_s
         share = self._share(caller, value)
         if share < value:
             of_what += f" ({value}, shared evenly among callers)"

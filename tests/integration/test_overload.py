@@ -86,6 +86,36 @@ def test_callers_share_evenly_where_there_are_several() -> None:
         call_of("small").received(90)
 
 
+def test_those_that_are_refused_come_again_as_fast_as_they_are_let_in() -> None:
+    now_s = 0.0
+    admission = Admission(max_calls=4, max_bytes=1_000, clock=lambda: now_s)
+
+    def refused_for_s() -> float:
+        with pytest.raises(LimitReached) as refused, admission.call():
+            pass
+        return refused.value.retry_after_s
+
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(admission.call())
+        now_s = 2.0
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(admission.call())
+        # Four calls took 2 s.
+        assert [refused_for_s() for _ in range(5)] == [2.0, 2.5, 3.0, 3.5, 4.0]
+        now_s = 3.0
+        assert [refused_for_s() for _ in range(2)] == [3.5, 4.0]
+        # However many come, none is sent away for longer than this.
+        assert max(refused_for_s() for _ in range(100)) == 10.0
+    # Nobody has to wait for those that were to be back by now.
+    now_s = 30.0
+    with ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(admission.call())
+        assert 0 < refused_for_s() <= 10.0
+
+
 class Flood:
     """Clients that each send one batch after the other, and again those that were refused, with their ids."""
 
