@@ -11,8 +11,9 @@ from argus_grpc.access.authenticator import Authenticator, watched_policy, watch
 from argus_grpc.access.certificates import Certificates
 from argus_grpc.access.jwks import JwksFile, JwksUrl
 from argus_grpc.access.jwt import JwtSettings, JwtVerifier
-from argus_grpc.access.watching import BadFile, Watcher
+from argus_grpc.access.watching import LOOK_INTERVAL_S, BadFile
 from argus_grpc.config import Config, is_url
+from argus_grpc.looking import Looking
 from argus_grpc.transport import Tls
 
 T = TypeVar("T")
@@ -46,13 +47,15 @@ class Entrance:
         if mistakes:
             raise BadFile("\n".join(mistakes))
         self.authenticator = Authenticator(policy, tokens, jwt, certificates)
-        self._watcher: Watcher | None = None
+        self._looking: Looking | None = None
 
     def watch(self, on_look: Callable[[], None]) -> None:
         """Looks at the files from now on, and calls on_look after each time."""
         self.authenticator.begin()
         looks = [self.authenticator.look, on_look]
-        self._watcher = Watcher([self._tls.look, *looks] if self._tls else looks)
+        if self._tls:
+            looks.insert(0, self._tls.look)
+        self._looking = Looking("access-watch", LOOK_INTERVAL_S, looks)
 
     def listen(self, server: grpc.Server, address: str) -> int:
         """Has a server listen; the port.
@@ -64,8 +67,8 @@ class Entrance:
         return server.add_insecure_port(address)
 
     def close(self) -> None:
-        if self._watcher:
-            self._watcher.close()
+        if self._looking:
+            self._looking.close()
         self.authenticator.close()
 
 

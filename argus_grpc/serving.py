@@ -1,18 +1,14 @@
 """Tells by grpc.health.v1 which of the services can be used now."""
 
-import threading
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import structlog
 from grpc_health.v1 import health, health_pb2
 
+from argus_grpc.looking import Looking
+
 _Status = health_pb2.HealthCheckResponse
 _log = structlog.get_logger()
-
-
-class IsServing(Protocol):
-    def __call__(self) -> bool: ...
 
 
 class ServingStatus:
@@ -23,24 +19,19 @@ class ServingStatus:
     """
 
     def __init__(
-        self, servicer: health.HealthServicer, services: Mapping[str, IsServing], interval_s: float = 1.0
+        self,
+        servicer: health.HealthServicer,
+        services: Mapping[str, Callable[[], bool]],
+        interval_s: float = 1.0,
     ) -> None:
         self._servicer = servicer
         self._services = services
-        self._interval_s = interval_s
         self._told: dict[str, bool] = {}
-        self._closed = threading.Event()
         self._look()
-        self._thread = threading.Thread(target=self._watch, name="serving-status", daemon=True)
-        self._thread.start()
+        self._looking = Looking("serving-status", interval_s, [self._look])
 
     def close(self) -> None:
-        self._closed.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._closed.wait(self._interval_s):
-            self._look()
+        self._looking.close()
 
     def _look(self) -> None:
         found = {name: is_serving() for name, is_serving in self._services.items()}

@@ -1,6 +1,5 @@
 """Files that are read again while the server runs."""
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -74,26 +73,3 @@ class Watched(Generic[T]):
         if is_again and not self._is_told:
             _log.error("file_not_taken", trouble=trouble, in_force="what it said before")
         self._is_told = is_again
-
-
-class Watcher:
-    """Calls each of `looks` every LOOK_INTERVAL_S, in a thread of its own. Close it, which ends that."""
-
-    def __init__(self, looks: Sequence[Callable[[], None]]) -> None:
-        self._looks = looks
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="access-watch", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._closed.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._closed.wait(LOOK_INTERVAL_S):
-            for look in self._looks:
-                try:
-                    look()
-                except Exception:
-                    # The others go on, and so does this one the next time.
-                    _log.exception("look_failed")
