@@ -17,6 +17,7 @@ from argus_grpc.v1.event_pb2 import Event, Events, EventType
 from argus_grpc.v1.export_pb2_grpc import ExportServiceStub
 from argus_grpc.v1.ingest_pb2 import IngestEventsRequest
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
+from tests.identities import make_token
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
@@ -29,6 +30,14 @@ def _no_settings() -> Iterator[None]:
             if name.startswith("ARGUS_"):
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    """A file with the token of an operator."""
+    path = tmp_path / "tokens.json"
+    make_token(path, "operator", "admin")
+    return path
 
 
 @dataclass(frozen=True)

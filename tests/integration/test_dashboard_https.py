@@ -134,7 +134,9 @@ def test_what_is_under_way_goes_on_when_the_certificate_changes(
 
 
 @contextmanager
-def asking_server(authority: Authority, folder: Path) -> Iterator[tuple[str, str]]:
+def asking_server(
+    authority: Authority, folder: Path, policy: Path | None = None
+) -> Iterator[tuple[str, str]]:
     """The address of a server that wants certificates and tokens, and one of these."""
     served, tokens = write(authority.issue("localhost"), folder / "server.pem"), folder / "tokens.json"
     token, _ = create_token(tokens, "somebody", "reader", None)
@@ -144,6 +146,7 @@ def asking_server(authority: Authority, folder: Path) -> Iterator[tuple[str, str
         tls_cert=served,
         tls_key=served,
         tls_client_ca=authority.file,
+        policy=policy,
         tokens=tokens,
     )
     with Server(config) as server:
@@ -211,28 +214,14 @@ def test_strangers_are_not_told_of_the_dashboards_files_and_server(tmp_path: Pat
 
 def test_nobody_is_taken_for_the_dashboard_itself(authority: Authority, tmp_path: Path) -> None:
     """The server knows the dashboard by a certificate that may do everything; no caller has that."""
-    served = write(authority.issue("localhost"), tmp_path / "server.pem")
     own = authority.client("dashboard")
-    policy, tokens = tmp_path / "policy.toml", tmp_path / "tokens.json"
+    policy = tmp_path / "policy.toml"
     policy.write_text('[certificates]\n"*" = "admin"\n')
-    token, _ = create_token(tokens, "somebody", "reader", None)
-    config = Config(
-        db=tmp_path / "events.duckdb",
-        listen="127.0.0.1:0",
-        tls_cert=served,
-        tls_key=served,
-        tls_client_ca=authority.file,
-        policy=policy,
-        tokens=tokens,
-    )
-    with Server(config) as server:
-        target = f"localhost:{server.address.rpartition(':')[2]}"
+    with asking_server(authority, tmp_path, policy) as (target, token):
         with ExportClient(target, tls=Tls(own.ca, own.cert, own.key)) as client:
             # So much for what the certificate alone would give.
             assert client.columns()
-        flags = {"--server-tls-ca": own.ca, "--server-tls-cert": own.cert, "--server-tls-key": own.key}
-        arguments = [str(part) for flag in flags.items() for part in flag]
-        with dashboard_process(tmp_path, target, *arguments) as process:
+        with dashboard_process(tmp_path, target, *to_server(Tls(own.ca, own.cert, own.key))) as process:
             url = process.url
             for path in (
                 "/api/columns",

@@ -45,13 +45,6 @@ REFUSED = "UNAUTHENTICATED NOT_AUTHENTICATED"
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> Path:
-    path = tmp_path / "tokens.json"
-    make_token(path, "operator", "admin")
-    return path
-
-
-@pytest.fixture
 def guarded(tmp_path: Path, tokens: Path) -> Iterator[RunningServer]:
     """A server that knows its callers."""
     yield from start_server(tmp_path, tokens=tokens, **FEW)

@@ -28,13 +28,6 @@ START = EventType.EVENT_TYPE_VIRTUAL_THREAD_START
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> Path:
-    path = tmp_path / "tokens.json"
-    make_token(path, "operator", "admin")
-    return path
-
-
-@pytest.fixture
 def server(tmp_path: Path, tokens: Path) -> Iterator[RunningServer]:
     yield from start_server(tmp_path, tokens=tokens)
 
