@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from argus_dashboard.gateway import Gateway
+from argus_dashboard.parameters import shown
 from argus_dashboard.problems import Problem
 
 MAX_FORM_BYTES = 8 * 1024
@@ -27,7 +28,7 @@ async def read_form(request: Request, names: Sequence[str]) -> dict[str, str]:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
-            f"Content-Type {media_type!r} is not allowed; allowed: {_MEDIA_TYPE}",
+            f"Content-Type {shown(media_type)} is not allowed; allowed: {_MEDIA_TYPE}",
         )
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", separator="&")

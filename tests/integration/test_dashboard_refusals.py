@@ -117,6 +117,14 @@ def test_other_methods_are_told_which_there_are(url: str, path: str, method: str
     assert {name.strip() for name in answer.headers["allow"].split(",")} == {"GET", "HEAD"}
 
 
+def test_a_form_of_another_kind_is_told_which_one_is_allowed(url: str) -> None:
+    media_type = "text/" + "x" * 5_000
+    flags = ("--request", "POST", "--data", "a=b", "--header", f"Content-Type: {media_type}")
+    told = get_json(f"{url}/logout", *flags, status=415)["detail"]
+    shown = f"'{media_type[:200]}… ({len(media_type)} characters)'"
+    assert told == f"Content-Type {shown} is not allowed; allowed: application/x-www-form-urlencoded"
+
+
 @pytest.mark.parametrize("host", ["rebound.example", "127.0.0.1.rebound.example:80", "10.0.0.1", "[::2]:1"])
 def test_a_foreign_host_name_is_refused(url: str, host: str) -> None:
     for path in ("/", "/export", "/static/index.html", "/nope"):
