@@ -28,6 +28,7 @@ def test_nothing_is_found(door: str, tmp_path: Path) -> None:
         (_broken.CRASHES, "SIGSEGV"),
         (_broken.HANGS, "hung"),
         (_broken.GROWS, "GrewTooMuch"),
+        (_broken.IS_UNRAISABLE, "Unraisable"),
     ],
 )
 def test_what_an_input_does_is_told(
