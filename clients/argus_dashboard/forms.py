@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from argus_dashboard.gateway import Gateway
 from argus_dashboard.parameters import shown
@@ -63,6 +63,9 @@ async def _read_body(request: Request) -> bytes:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT, "request-timeout", detail, headers={"Connection": "close"}
         ) from None
+    except ClientDisconnect:
+        # Nobody is there to read it; but that a stranger hung up is no error of ours for the log.
+        raise _refused("the connection ended before the body was whole") from None
     return body
 
 
