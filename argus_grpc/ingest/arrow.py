@@ -115,6 +115,10 @@ class _Converter:
 
     def convert(self, given: pa.RecordBatch) -> pa.RecordBatch:
         columns = dict(self._columns(given))
+        if given.num_rows and "timestamp" not in columns:
+            # Columns that are unset are left out, and a batch without any column has no rows: these events
+            # would be lost among those of other batches.
+            self._refuse("timestamp", 0, None, "a value")
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
     def _columns(self, given: pa.RecordBatch) -> Iterator[tuple[str, pa.Array]]:

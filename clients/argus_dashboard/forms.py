@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from argus_dashboard.gateway import Gateway
+from argus_dashboard.parameters import shown
 from argus_dashboard.problems import Problem
 
 MAX_FORM_BYTES = 8 * 1024
@@ -27,7 +28,7 @@ async def read_form(request: Request, names: Sequence[str]) -> dict[str, str]:
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported-media-type",
-            f"Content-Type {media_type!r} is not allowed; allowed: {_MEDIA_TYPE}",
+            f"Content-Type {shown(media_type)} is not allowed; allowed: {_MEDIA_TYPE}",
         )
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", separator="&")
@@ -62,6 +63,9 @@ async def _read_body(request: Request) -> bytes:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT, "request-timeout", detail, headers={"Connection": "close"}
         ) from None
+    except ClientDisconnect:
+        # Nobody is there to read it; but that a stranger hung up is no error of ours for the log.
+        raise _refused("the connection ended before the body was whole") from None
     return body
 
 

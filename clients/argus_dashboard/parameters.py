@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from argus_client import EventsMissed, InvalidRequest, NotAllowed, Violation
 from argus_client.query import tell_violations
-from argus_dashboard.problems import BadParameter, Problem, bad_parameters, problem_of
+from argus_dashboard.problems import BadParameter, Problem, bad_parameters, problem_of, shortened
 
 _MAX_SHOWN_CHARS = 200
 _MAX_TOLD_CHARS = 2_000
@@ -78,7 +78,7 @@ def whole_number(least: int, greatest: int) -> dict[str, Any]:
 
 def shown(text: str) -> str:
     """A value for a message, cut when it is long."""
-    return repr(_cut(text))
+    return repr(shortened(text))
 
 
 class Values:
@@ -163,7 +163,7 @@ def _unknown(parameters: Sequence[Parameter], given: Mapping[str, list[str]]) ->
     names = [parameter.name for parameter in parameters]
     allowed = f"one of {', '.join(names)}" if names else "no parameters"
     return [
-        _told(_cut(name), values, f"there is no such parameter; allowed: {allowed}")
+        _told(shortened(name), values, f"there is no such parameter; allowed: {allowed}")
         for name, values in given.items()
         if name not in names
     ]
@@ -198,10 +198,4 @@ def _told(name: str, texts: list[str], message: str) -> BadParameter:
         # The value stands before what is allowed, and may be of any length.
         message = f"{message[:_MAX_SHOWN_CHARS]}… {message[-(_MAX_TOLD_CHARS - _MAX_SHOWN_CHARS) :]}"
         allowed = allowed[-_MAX_TOLD_CHARS:]
-    return BadParameter(name, _cut(", ".join(texts)) if texts else None, message, allowed)
-
-
-def _cut(text: str) -> str:
-    if len(text) <= _MAX_SHOWN_CHARS:
-        return text
-    return f"{text[:_MAX_SHOWN_CHARS]}… ({len(text)} characters)"
+    return BadParameter(name, shortened(", ".join(texts)) if texts else None, message, allowed)

@@ -180,15 +180,17 @@ def problem_of_status(status: int, request: Request, headers: Mapping[str, str] 
     """How an answer is told that is nothing but a status."""
     match HTTPStatus(status):
         case HTTPStatus.NOT_FOUND:
-            detail = f"there is nothing at {_cut(request.url.path)}"
+            detail = f"there is nothing at {shortened(request.url.path)}"
         case HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (headers or {}).get("Allow", "")
-            detail = f"{_cut(request.method)} is not allowed at {_cut(request.url.path)}; allowed: {allowed}"
+            method, path = shortened(request.method), shortened(request.url.path)
+            detail = f"{method} is not allowed at {path}; allowed: {allowed}"
         case other:
             detail = other.phrase
     kind = HTTPStatus(status).phrase.lower().replace(" ", "-")
     return Problem(HTTPStatus(status), kind, detail, headers=headers)
 
 
-def _cut(text: str) -> str:
+def shortened(text: str) -> str:
+    """What a caller sent, as an error tells it: nothing of any length."""
     return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}… ({len(text)} characters)"

@@ -30,6 +30,10 @@ class GrewTooMuch(Exception):
     """The process takes more memory than an input may cost."""
 
 
+class Unraisable(Exception):
+    """An error was raised where nobody can catch it: by itself, Python only prints it."""
+
+
 class Watched:
     """Runs attempts so that another process can tell what became of each: `current` holds the input and
     `count` how many there were. One that hangs is ended by SIGALRM."""
@@ -39,6 +43,8 @@ class Watched:
         self._timeout_s = door.timeout_s
         self._max_growth_bytes = door.max_growth_bytes
         self._max_bytes = sys.maxsize
+        self._unraisable: list[sys.UnraisableHookArgs] = []
+        sys.unraisablehook = self._unraisable.append
         self._current = os.open(folder / "current", os.O_RDWR | os.O_CREAT)
         # Where it hangs is said before the signal ends it.
         faulthandler.register(signal.SIGALRM, chain=True)
@@ -51,6 +57,8 @@ class Watched:
         signal.alarm(self._timeout_s)
         self._attempt(data)
         signal.alarm(0)
+        if self._unraisable:
+            raise Unraisable(f"in {self._unraisable[0].object!r}") from self._unraisable[0].exc_value
         (count,) = struct.unpack("<Q", self._count[:])
         self._count[:] = struct.pack("<Q", count + 1)
         peak = _peak_bytes()

@@ -1,6 +1,7 @@
 """Runs the process that tries inputs, again whenever one has killed it, and keeps those that did."""
 
 import hashlib
+import itertools
 import os
 import signal
 import struct
@@ -18,6 +19,8 @@ from tests.fuzz.door import load_door
 _MAX_FINDINGS = 20
 _SHOWN_CHARACTERS = 4_000
 _START_S = 60
+# The libraries lose some bytes with every input, which over hours would come to more than one input may take.
+_PROCESS_S = 600.0
 
 
 @dataclass
@@ -30,17 +33,19 @@ class Fuzzed:
 
 
 def fuzz(name: str, seconds: float, seed: int, engine: str, findings: Path) -> Fuzzed:
-    """Tries inputs at a door for so long; each time that one kills the process, goes on with another seed."""
+    """Tries inputs at a door for so long; when one kills the process, and after _PROCESS_S, goes on in
+    another with another seed."""
     fuzzed = Fuzzed()
+    seeds = itertools.count(seed)
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="argus-fuzz-") as folder:
         while (left_s := began_s + seconds - time.monotonic()) > 0 and len(fuzzed.findings) < _MAX_FINDINGS:
-            again = seed + len(fuzzed.findings)
-            why = _run(Path(folder), left_s, "fuzz", name, engine, str(left_s), str(again), folder)
+            process_s = min(left_s, _PROCESS_S)
+            options = (name, engine, str(process_s), str(next(seeds)), folder)
+            why = _run(Path(folder), process_s, "fuzz", *options)
             fuzzed.executions += _count(Path(folder))
-            if why is None:
-                break
-            fuzzed.findings.append(_keep(Path(folder, "current").read_bytes(), why, findings / name))
+            if why is not None:
+                fuzzed.findings.append(_keep(Path(folder, "current").read_bytes(), why, findings / name))
     fuzzed.seconds = time.monotonic() - began_s
     return fuzzed
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz import run
 from tests.fuzz.door import door_names
 from tests.fuzz.doors import _broken
 from tests.fuzz.run import fuzz, replay
@@ -28,6 +29,7 @@ def test_nothing_is_found(door: str, tmp_path: Path) -> None:
         (_broken.CRASHES, "SIGSEGV"),
         (_broken.HANGS, "hung"),
         (_broken.GROWS, "GrewTooMuch"),
+        (_broken.IS_UNRAISABLE, "Unraisable"),
     ],
 )
 def test_what_an_input_does_is_told(
@@ -37,6 +39,23 @@ def test_what_an_input_does_is_told(
     file.write_bytes(data)
     assert replay("_broken", [str(file)]) == 1
     assert told in capsys.readouterr().out
+
+
+def test_a_process_is_followed_by_another_before_its_libraries_have_grown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes: list[tuple[str, ...]] = []
+
+    def counted(folder: Path, seconds: float, *arguments: str) -> str | None:
+        processes.append(arguments)
+        return start(folder, seconds, *arguments)
+
+    start = run._run
+    monkeypatch.setattr(run, "_run", counted)
+    monkeypatch.setattr(run, "_PROCESS_S", 0.2)
+    assert not fuzz("jfr_json", 3, SEED, "ours", tmp_path).findings
+    assert len(processes) > 1
+    assert len({seed for *_, seed, _ in processes}) == len(processes)
 
 
 def test_an_input_that_is_found_is_kept_and_does_it_again(tmp_path: Path) -> None:

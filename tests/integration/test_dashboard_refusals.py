@@ -1,6 +1,9 @@
 """What does not fit is refused by name, whatever path it comes to, and the page is kept to itself."""
 
+import signal
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -115,6 +118,29 @@ def test_other_methods_are_told_which_there_are(url: str, path: str, method: str
     assert answer.status == 405
     assert answer.headers["content-type"] == "application/problem+json"
     assert {name.strip() for name in answer.headers["allow"].split(",")} == {"GET", "HEAD"}
+
+
+def test_a_form_of_another_kind_is_told_which_one_is_allowed(url: str) -> None:
+    media_type = "text/" + "x" * 5_000
+    flags = ("--request", "POST", "--data", "a=b", "--header", f"Content-Type: {media_type}")
+    told = get_json(f"{url}/logout", *flags, status=415)["detail"]
+    shown = f"'{media_type[:200]}… ({len(media_type)} characters)'"
+    assert told == f"Content-Type {shown} is not allowed; allowed: application/x-www-form-urlencoded"
+
+
+def test_who_hangs_up_within_a_form_is_no_error(shared_server: RunningServer, tmp_path: Path) -> None:
+    with dashboard_process(tmp_path, shared_server.address) as dashboard:
+        host, _, port = dashboard.address.rpartition(":")
+        with socket.create_connection((host, int(port)), 30) as connection:
+            connection.sendall(
+                f"POST /logout HTTP/1.1\r\nHost: {dashboard.address}\r\nContent-Length: 7\r\n\r\ntok".encode()
+            )
+            connection.shutdown(socket.SHUT_WR)
+            # The dashboard has noticed when it ends the connection too.
+            assert connection.recv(1) == b""
+        assert curl(f"{dashboard.url}/healthz").status == 200
+        dashboard.stop(signal.SIGTERM)
+        assert "request failed" not in dashboard.log.read_text()
 
 
 @pytest.mark.parametrize("host", ["rebound.example", "127.0.0.1.rebound.example:80", "10.0.0.1", "[::2]:1"])

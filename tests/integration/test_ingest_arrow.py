@@ -198,6 +198,20 @@ def assert_refused(server: RunningServer, stream: bytes, field: str, said: str) 
     assert server.sql("SELECT count(*) FROM events") == [(0,)]
 
 
+@pytest.mark.parametrize("type_", [INSTANT, pa.null()])
+def test_a_batch_in_which_nothing_is_set_is_refused_among_others_too(
+    server: RunningServer, type_: pa.DataType
+) -> None:
+    unset = pa.RecordBatch.from_arrays([pa.nulls(2, type_)], names=["timestamp"])
+    assert_refused(server, stream_of(unset), "arrow.timestamp[0]", "unset")
+    assert_refused(server, stream_of(unset, unset), "arrow.timestamp[0]", "unset")
+    fitting = three()
+    columns = {
+        name: pa.nulls(2, array.type) for name, array in zip(fitting.schema.names, fitting, strict=True)
+    }
+    assert_refused(server, stream_of(fitting, three(**columns)), "arrow.timestamp[3]", "unset")
+
+
 def test_a_column_that_comes_twice_is_refused(server: RunningServer) -> None:
     batch = three()
     twice = pa.RecordBatch.from_arrays(

@@ -262,6 +262,21 @@ def test_text_that_is_not_utf_8(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "fields"), [(b"1,START", 2), (b"1,START,\xff,\xff", 4), (b'1,START,"\xff\n",', 4), (b"\xff", 1)]
+)
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_row_of_another_width_is_told_also_where_it_is_not_utf_8(
+    row: bytes, fields: int, write: Write
+) -> None:
+    # Not UTF-8 either, but in a line before.
+    path = write(b"timestamp,event_type,thread_name\n1,START,\xff\n" + row + b"\n1,START,ok\n")
+    with pytest.raises(
+        SourceError, match=rf"events\.csv, line 3: has {fields} fields where the header has 3"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize(
     ("header", "told"),
     [
         (

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,6 +140,21 @@ def test_compressed_data_that_are_cut_off_or_damaged(compression: Compression, t
     path.write_bytes(packed[:7])
     with pytest.raises(SourceError, match=r"events\.jsonl\.gz"):
         open_source(path)
+
+
+def test_damaged_files_leave_no_memory_taken(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl.gz"
+    path.write_bytes(gzip.compress(b"")[:10] + b"no blocks of DEFLATE")
+    tracemalloc.start()
+    try:
+        for _ in range(40):
+            with pytest.raises(SourceError, match="its compressed data are cut off or damaged"):
+                open_source(path)
+        left_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # One read takes 256 KiB.
+    assert left_bytes < 1024 * 1024
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import BinaryIO, NoReturn
@@ -167,46 +168,18 @@ class CsvSource(EventSource):
         if (at := _bare_return(block)) is not None:
             told = "has a carriage return outside of quotes that does not end the line"
             self._refuse(line + block.count(b"\n", 0, at), told)
-        bad_rows: list[pacsv.InvalidRow] = []
-
-        def keep(row: pacsv.InvalidRow) -> str:
-            bad_rows.append(row)
-            return "error"
-
         wanted = [name for name in columns if name != "sequence" and (name != "source" or not self._source)]
         # pyarrow takes one that stands first for no part of the text, which in a later block it is.
         read = _BYTE_ORDER_MARK + block if block.startswith(_BYTE_ORDER_MARK) else block
         try:
-            table = pacsv.read_csv(
-                pa.BufferReader(read),
-                pacsv.ReadOptions(use_threads=False, block_size=len(read) + 1, column_names=columns),
-                pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep),
-                pacsv.ConvertOptions(
-                    include_columns=wanted,
-                    column_types=dict.fromkeys(columns, pa.binary()),
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                ),
-            )
+            table = _read_rows(read, columns, wanted)
         except pa.ArrowInvalid:
-            if not bad_rows:
-                self._refuse_not_utf8(block, line)
+            if (bad := _bad_row(block, columns)) is None:
                 raise
-            bad = bad_rows[0]
             told = f"has {bad.actual_columns} fields where the header has {bad.expected_columns}"
             self._refuse(line + _line_of(block, bad.number - 1), told)
         (batch,) = table.combine_chunks().to_batches()
         return batch
-
-    def _refuse_not_utf8(self, block: bytes, line: int) -> None:
-        """pyarrow cannot tell of a row with a wrong number of fields if it is not text."""
-        try:
-            block.decode()
-        except UnicodeDecodeError as error:
-            self._refuse(
-                line + block.count(b"\n", 0, error.start), "is not UTF-8, or has a field too many or few"
-            )
 
     def _to_values(self, field: FieldDescriptor, cells: pa.BinaryArray, header: _Header) -> pa.Array:
         texts = to_texts(cells)
@@ -230,6 +203,44 @@ def _headings(line: str) -> list[str]:
     except csv.Error:
         # A text of any other kind may have lines of any length.
         return []
+
+
+def _read_rows(
+    block: bytes,
+    columns: Sequence[str],
+    wanted: Sequence[str],
+    on_bad_row: Callable[[pacsv.InvalidRow], str] | None = None,
+) -> pa.Table:
+    """The cells of whole rows. Raises pa.ArrowInvalid."""
+    return pacsv.read_csv(
+        pa.BufferReader(block),
+        pacsv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=columns),
+        pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_bad_row),
+        pacsv.ConvertOptions(
+            include_columns=wanted,
+            column_types=dict.fromkeys(columns, pa.binary()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _bad_row(block: bytes, columns: Sequence[str]) -> pacsv.InvalidRow | None:
+    """The first row with a wrong number of fields."""
+    bad_rows: list[pacsv.InvalidRow] = []
+
+    def keep(row: pacsv.InvalidRow) -> str:
+        bad_rows.append(row)
+        return "error"
+
+    # pyarrow cannot give a row that is not UTF-8 to a handler. As Latin-1 all bytes are characters, and none
+    # of those that would not be UTF-8 ends a field or a row.
+    text = block.decode("latin-1").encode()
+    # The error is the one that the caller has already.
+    with suppress(pa.ArrowInvalid):
+        _read_rows(text, columns, columns, keep)
+    return bad_rows[0] if bad_rows else None
 
 
 def _end_of_rows(data: bytes) -> int:

@@ -43,11 +43,11 @@ class Input:
         self.path = path
         self.size_bytes: int | None = None
         self._stored = _Reads(b"", io.BytesIO(), "")
-        self._stdin: BinaryIO | None = None
+        self._stdin: io.BufferedReader | None = None
         self._is_compressed = False
         if path == STDIN:
             self.name, self.default_source, self.ending = "standard input", "stdin", ""
-            self._stdin = self._uncompressed(sys.stdin.buffer)
+            self._stdin = self._uncompressed(cast(io.BufferedReader, sys.stdin.buffer))
             self.head = self._stdin.read(HEAD_BYTES)
             self._stdin = _buffered(_Reads(self.head, self._stdin, self.name))
             return
@@ -97,7 +97,7 @@ class Input:
                 shutil.copyfileobj(file, target, _READ_BYTES)
             yield copy
 
-    def _uncompressed(self, stored: BinaryIO) -> BinaryIO:
+    def _uncompressed(self, stored: io.BufferedReader) -> io.BufferedReader:
         with _telling_errors(self.name):
             magic = stored.read(_MAGIC_BYTES)
         self._stored = _Reads(magic, stored, self.name)
@@ -112,7 +112,7 @@ class Input:
 class _Reads(io.RawIOBase):
     """Reads `head` and then `rest`, and counts the bytes. What hinders it becomes a SourceError."""
 
-    def __init__(self, head: bytes, rest: BinaryIO, name: str) -> None:
+    def __init__(self, head: bytes, rest: io.BufferedIOBase, name: str) -> None:
         self.read_bytes = 0
         self._head = head
         self._rest = rest
@@ -125,16 +125,18 @@ class _Reads(io.RawIOBase):
         size = len(buffer)
         if self._head:
             data, self._head = self._head[:size], self._head[size:]
+            count = len(data)
+            buffer[:count] = data
         else:
             with _telling_errors(self._name):
-                data = self._rest.read(size)
-        buffer[: len(data)] = data
-        self.read_bytes += len(data)
-        return len(data)
+                # Not read(): that of pyarrow's streams never frees its memory when it fails.
+                count = self._rest.readinto(buffer)
+        self.read_bytes += count
+        return count
 
 
-def _buffered(reads: _Reads) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(reads, _READ_BYTES))
+def _buffered(reads: _Reads) -> io.BufferedReader:
+    return io.BufferedReader(reads, _READ_BYTES)
 
 
 @contextmanager

@@ -8,8 +8,13 @@ from contextlib import contextmanager
 
 from tests.fuzz.door import Attempt, Door
 
-FAILS, CRASHES, HANGS, GROWS = b"\1", b"\2", b"\3", b"\4"
+FAILS, CRASHES, HANGS, GROWS, IS_UNRAISABLE = b"\1", b"\2", b"\3", b"\4", b"\5"
 _held: list[bytearray] = []
+
+
+class _Unfreeable:
+    def __del__(self) -> None:
+        raise ValueError("unexpected")
 
 
 @contextmanager
@@ -23,6 +28,8 @@ def _open() -> Iterator[Attempt]:
             time.sleep(60)
         if GROWS in data:
             _held.append(bytearray(b"x" * 128 * 1024 * 1024))
+        if IS_UNRAISABLE in data:
+            _Unfreeable()
 
     yield attempt
 
