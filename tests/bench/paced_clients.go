@@ -1,4 +1,4 @@
-// Clients that ingest on a schedule, whether or not their earlier requests have been answered:
+// Clients that ingest on a schedule, whether or not their last few hundred requests have been answered:
 //
 //	paced_clients ADDRESS ROWS_FILE CLIENTS REQUESTS_PER_S REQUESTS
 //
@@ -52,6 +52,10 @@ func (asIs) Unmarshal(data []byte, message any) error {
 
 func (asIs) Name() string { return "proto" }
 
+// maxUnderWay bounds the requests that a client has sent and not seen stored; those that are due wait here
+// then, which counts. A server that is sent more than it can even refuse ends calls without a word.
+const maxUnderWay = 512
+
 // outcome is what came, by client and request.
 type outcome struct {
 	// From when a request was due to its answer.
@@ -85,11 +89,14 @@ func main() {
 		first := start.Add(interval * time.Duration(client) / time.Duration(clients))
 		unanswered.Add(requests)
 		go func() {
+			underWay := make(chan struct{}, maxUnderWay)
 			for number := range requests {
 				due := first.Add(interval * time.Duration(number))
 				time.Sleep(time.Until(due))
+				underWay <- struct{}{}
 				go func() {
 					defer unanswered.Done()
+					defer func() { <-underWay }()
 					answer := send(connection, named(rows, client, number), &refusals)
 					came.Seconds[client][number] = time.Since(due).Seconds()
 					came.Firsts[client][number] = firstSequence(answer)
