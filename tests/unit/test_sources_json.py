@@ -135,6 +135,15 @@ def test_a_document_that_is_not_json(write: Write) -> None:
         read(write('{"events": [{"timestamp": 5, "eventType": "START"}]} {}'))
 
 
+def test_a_document_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "events.json"
+    path.write_bytes(b'{"events": [{"timestamp": 5, "eventType": "START"}, {"threadName": "secret \xff"}]}')
+    with pytest.raises(SourceError) as refused:
+        read(path)
+    told = "lexical error: invalid bytes in UTF8 string."
+    assert str(refused.value).endswith(f"events.json is cut off or no JSON, after event 1: {told}")
+
+
 def test_another_document_is_of_no_known_kind(write: Write) -> None:
     with pytest.raises(UnknownKind, match="is not a Flight Recorder recording"):
         open_source(write('{"query": {"a": 1}}'))

@@ -55,8 +55,13 @@ class JsonSource(EventSource):
                         self._objects.refuse(place, f"is not a JSON object but {shown(item)}")
                     yield self._objects.to_event(item.members, place)
             except (ijson.JSONError, UnicodeDecodeError) as error:
-                # The rest of the message shows a piece of the document.
-                why = str(error).partition("\n")[0]
                 raise SourceError(
-                    f"{self.name} is cut off or no JSON, after event {number:,}: {why}"
+                    f"{self.name} is cut off or no JSON, after event {number:,}: {_first_line(error)}"
                 ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without the piece of the document that follows; where that is not UTF-8, ijson says
+    all of it as bytes."""
+    said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error).encode()
+    return said.partition(b"\n")[0].decode(errors="replace")
