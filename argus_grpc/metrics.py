@@ -56,7 +56,7 @@ class Metrics:
         build.info({"version": VERSION, "python": platform.python_version()})
         self._calls = self._counter("argus_calls", "Calls that are over.", "method", "code")
         self._call_s = self._seconds("argus_call_duration", "From a call's beginning to its end.", "method")
-        self._refusals = self._counter("argus_refusals", "Calls that ended with an error.", "reason")
+        self._errors = self._counter("argus_errors", "Calls that ended with an error.", "reason")
         self._exports = prometheus.Gauge(
             "argus_exports_active", "Streams that run.", ["method"], registry=self.registry
         )
@@ -83,7 +83,7 @@ class Metrics:
         self._calls.labels(method, code).inc()
         self._call_s.labels(method).observe(time.monotonic() - call.began_s)
         if call.error is not None:
-            self._refusals.labels(reason_of(call.error)).inc()
+            self._errors.labels(reason_of(call.error)).inc()
         if call.ingest is not None and code == "OK":
             self._batches.labels("known" if call.ingest.was_stored_before else "stored").inc()
             self._ingested_bytes.inc(call.ingest.request_bytes)
