@@ -274,10 +274,11 @@ def _serve(config: Config) -> None:
     try:
         with Server(config) as server:
             # What has been loaded stays. A collection of garbage would look through it all, 0.2 s in which
-            # no other thread runs. Nor do calls by the hundred leave any: with Python's own thresholds,
-            # looking for it took a fifth of the time of a server that had more of them than it could take.
+            # no other thread runs. Calls that go well leave none, and others little: with Python's own
+            # thresholds, looking for it took a fifth of the time of a server with more calls than it could
+            # take.
             gc.freeze()
-            gc.set_threshold(50_000, 20, 50)
+            gc.set_threshold(10_000, 20, 50)
             # The one line on standard output: scripts wait for it and take the address from it.
             click.echo(f"argus-server is listening on {server.address}, {_where_events_are(config)}")
             if dangers := config.dangers():

@@ -13,6 +13,8 @@ from argus_grpc.errors import LimitReached
 from argus_grpc.fair import FairSlots
 
 _MIN_RETRY_AFTER_S, _MAX_RETRY_AFTER_S = 0.1, 10.0
+_LATE_S = 1.0
+"""How much later than told one that was refused may come, and still find room."""
 
 
 @dataclass
@@ -25,10 +27,10 @@ class _Held:
 
 @dataclass
 class _Refused:
-    """When the last of the refused calls is to come again, and until when there is to be room for it."""
+    """When the last of the refused calls is to come again, and until when room is kept for it."""
 
     returns_s: float = 0.0
-    until_s: float = 0.0
+    room_until_s: float = 0.0
 
 
 class Admission:
@@ -65,19 +67,19 @@ class Admission:
     def call(self) -> Iterator["AdmittedCall"]:
         """A place for one call, as long as it is held, with the bytes that the last request had until those
         of its own are known. Raises LimitReached if there is none."""
-        began_s = self._clock()
         caller = current_principal()
         with self._lock:
             of_caller = self._of_caller.get(caller) or _Held()
             call = AdmittedCall(self, caller, of_caller)
             if self._all.calls >= self._max_calls or of_caller.calls >= self._share(caller, self._max_calls):
-                raise self._refusal(caller, "max_ingests", self._max_calls, "batches at once")
+                raise self._refusal(caller, "max_ingests", self._max_calls, "batches at once", takes=1)
             self._hold(call, self._last_request_bytes)
             self._all.calls += 1
             of_caller.calls += 1
             self._of_caller[caller] = of_caller
         try:
             yield call
+            self._last_call_s = self._clock() - call.received_s
         finally:
             with self._lock:
                 for held in (self._all, of_caller):
@@ -85,7 +87,6 @@ class Admission:
                     held.bytes -= call.held_bytes
                 if not of_caller.calls:
                     del self._of_caller[caller]
-                self._last_call_s = self._clock() - began_s
 
     def _hold(self, call: "AdmittedCall", size_bytes: int) -> None:
         more_bytes = size_bytes - call.held_bytes
@@ -95,30 +96,29 @@ class Admission:
             or own_bytes > max(size_bytes, self._share(call.caller, self._max_bytes))
         ):
             what = "bytes of events on their way to the disk"
-            raise self._refusal(call.caller, "ingest_memory", self._max_bytes, what)
+            raise self._refusal(call.caller, "ingest_memory", self._max_bytes, what, takes=size_bytes)
         self._all.bytes, call.of_caller.bytes, call.held_bytes = all_bytes, own_bytes, size_bytes
 
     def _share(self, caller: Principal, of: int) -> int:
         """What the caller may have of something that all of them share."""
         if self._refused:
             now_s = self._clock()
-            over = [caller for caller, refused in self._refused.items() if refused.until_s < now_s]
+            over = [caller for caller, refused in self._refused.items() if refused.room_until_s < now_s]
             for gone in over:
                 del self._refused[gone]
         return max(1, of // len({caller, *self._of_caller, *self._refused}))
 
-    def _refusal(self, caller: Principal, limit: str, value: int, of_what: str) -> LimitReached:
-        # Those that are in now will have gone after about as long as the last one took. More than are let in
-        # at a time would be refused again, at the price of a call each.
-        each_s = self._last_call_s / self._share(caller, self._max_calls)
+    def _refusal(self, caller: Principal, limit: str, value: int, of_what: str, takes: int) -> LimitReached:
+        share = self._share(caller, value)
+        # Those that are in now will have gone after about as long as the last one took. More than there is
+        # room for at a time would be refused again, at the price of a call each.
+        each_s = self._last_call_s * takes / share
         refused = self._refused.setdefault(caller, _Refused())
         now_s = self._clock()
         returns_s = max(now_s + self._last_call_s, refused.returns_s + each_s)
         retry_after_s = min(max(returns_s - now_s, _MIN_RETRY_AFTER_S), _MAX_RETRY_AFTER_S)
         refused.returns_s = now_s + retry_after_s
-        # Until it has had the time to come again, there is to be room for it.
-        refused.until_s = now_s + 2 * retry_after_s
-        share = self._share(caller, value)
+        refused.room_until_s = refused.returns_s + max(self._last_call_s, _LATE_S)
         if share < value:
             of_what += f" ({value}, shared evenly among callers)"
         return LimitReached(limit, share, of_what, retry_after_s)
@@ -132,9 +132,12 @@ class AdmittedCall:
         self.caller = caller
         self.of_caller = of_caller
         self.held_bytes = 0
+        self.received_s = admission._clock()
 
     def received(self, size_bytes: int) -> None:
         """The call's request has been received and has this size. Raises LimitReached if there is no room."""
+        # How long its sender took says nothing of how long the next will take.
+        self.received_s = self._admission._clock()
         with self._admission._lock:
             self._admission._last_request_bytes = size_bytes
             self._admission._hold(self, size_bytes)

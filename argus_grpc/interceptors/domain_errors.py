@@ -1,5 +1,6 @@
 """Ends a call that raised with the status that the table has for the error."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,5 +29,15 @@ class DomainErrors(CallLayer):
             call.error = error
             if not isinstance(error, ArgusError):
                 _log.exception("call_failed", method=method)
+            _forget_locals(error)
             status = status_of(error, call.request_id)
             context.abort_with_status(rpc_status.to_status(status))
+
+
+def _forget_locals(error: BaseException) -> None:
+    """An error and the frames that it came through hold one another until garbage is looked for, and the
+    frames what they had: a whole request, or a window of events."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__

@@ -1,15 +1,17 @@
 """More than the server takes at a time: refused by name and with a time, before memory grows."""
 
+import gc
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from pathlib import Path
 
 import duckdb
 import grpc
+import psutil
 import pytest
 
 from argus_grpc.access import Principal
@@ -17,6 +19,7 @@ from argus_grpc.calls import Call, begin
 from argus_grpc.errors import LimitReached
 from argus_grpc.ingest.admission import Admission, AdmittedCall
 from argus_grpc.v1.ingest_pb2_grpc import IngestServiceStub
+from tests.conftest import RunningServer
 from tests.ingesting import NO_RETRIES, exhausted, numbered_batch
 from tests.processes import peak_bytes, server_process
 
@@ -86,22 +89,29 @@ def test_callers_share_evenly_where_there_are_several() -> None:
         call_of("small").received(90)
 
 
-def test_those_that_are_refused_come_again_as_fast_as_they_are_let_in() -> None:
+@pytest.mark.parametrize(
+    ("max_calls", "max_bytes", "limit"), [(4, 1_000, "max_ingests"), (100, 100, "ingest_memory")]
+)
+def test_those_that_are_refused_come_again_as_fast_as_they_are_let_in(
+    max_calls: int, max_bytes: int, limit: str
+) -> None:
     now_s = 0.0
-    admission = Admission(max_calls=4, max_bytes=1_000, clock=lambda: now_s)
+    admission = Admission(max_calls, max_bytes, clock=lambda: now_s)
 
     def refused_for_s() -> float:
-        with pytest.raises(LimitReached) as refused, admission.call():
+        with pytest.raises(LimitReached, match=limit) as refused, admission.call():
             pass
         return refused.value.retry_after_s
 
-    with ExitStack() as held:
+    def fill(held: ExitStack) -> None:
         for _ in range(4):
-            held.enter_context(admission.call())
+            held.enter_context(admission.call()).received(25)
+
+    with ExitStack() as held:
+        fill(held)
         now_s = 2.0
     with ExitStack() as held:
-        for _ in range(4):
-            held.enter_context(admission.call())
+        fill(held)
         # Four calls took 2 s.
         assert [refused_for_s() for _ in range(5)] == [2.0, 2.5, 3.0, 3.5, 4.0]
         now_s = 3.0
@@ -111,9 +121,74 @@ def test_those_that_are_refused_come_again_as_fast_as_they_are_let_in() -> None:
     # Nobody has to wait for those that were to be back by now.
     now_s = 30.0
     with ExitStack() as held:
-        for _ in range(4):
-            held.enter_context(admission.call())
-        assert 0 < refused_for_s() <= 10.0
+        fill(held)
+        assert refused_for_s() == 1.0
+
+
+def test_how_long_calls_take_is_told_by_those_that_are_stored() -> None:
+    now_s = 0.0
+    admission = Admission(max_calls=2, max_bytes=1_000, clock=lambda: now_s)
+    with admission.call() as stored:
+        # Its sender was slow.
+        now_s = 50.0
+        stored.received(1)
+        now_s = 51.0
+    with suppress(ZeroDivisionError), admission.call():
+        now_s = 90.0
+        raise ZeroDivisionError
+    with admission.call(), admission.call():
+        with pytest.raises(LimitReached) as refused, admission.call():
+            pass
+        assert refused.value.retry_after_s == 1.0
+
+
+def test_room_is_not_kept_for_long_for_who_does_not_come_again() -> None:
+    now_s = 0.0
+    admission = Admission(max_calls=4, max_bytes=1_000, clock=lambda: now_s)
+
+    def fill(name: str) -> int:
+        """How many places a caller can have at once."""
+
+        def enter() -> int:
+            begin(Call("id", "/m", "peer", 0.0, Principal(name, "token", "writer")))
+            with ExitStack() as held:
+                for place in range(5):
+                    try:
+                        held.enter_context(admission.call())
+                    except LimitReached:
+                        return place
+            return 5
+
+        return copy_context().run(enter)
+
+    assert fill("gone") == 4
+    # It was told to come again at once, in 0.1 s.
+    now_s = 1.0
+    assert fill("other") == 2
+    now_s = 1.2
+    assert fill("other") == 4
+
+
+def test_batches_that_are_refused_leave_no_memory_taken(server: RunningServer) -> None:
+    """Not even until garbage is looked for."""
+    batch = numbered_batch("s", 1, 30, "x" * 100_000)
+    batch.batch_id = ""
+
+    def refuse(times: int) -> int:
+        for _ in range(times):
+            with pytest.raises(grpc.RpcError, match="batch_id"):
+                server.ingests.IngestEvents(batch)
+        return int(psutil.Process().memory_info().rss)
+
+    refuse(5)
+    gc.collect()
+    gc.disable()
+    try:
+        before = refuse(1)
+        growth = refuse(40) - before
+    finally:
+        gc.enable()
+    assert growth < 10 * batch.ByteSize()
 
 
 class Flood:
