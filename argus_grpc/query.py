@@ -167,7 +167,7 @@ def _thread_name_condition(match: ThreadNameMatch) -> ir.BooleanValue:
         return EVENTS.thread_name.contains(match.contains)
     if match.HasField("glob") and not _GLOB_SPECIAL.intersection(part := match.glob.strip("*")):
         return _has_part(EVENTS.thread_name, part, match.glob)
-    return EVENTS.thread_name.re_search(_AS_IT_IS + _regex_of(match))
+    return EVENTS.thread_name.re_search(_AS_IT_IS + _with_old_named_groups(_regex_of(match)))
 
 
 def _has_part(name: ir.StringValue, part: str, glob: str) -> ir.BooleanValue:
@@ -184,6 +184,15 @@ def _has_part(name: ir.StringValue, part: str, glob: str) -> ir.BooleanValue:
 
 def _regex_of(match: ThreadNameMatch) -> str:
     return glob_to_regex(match.glob) if match.HasField("glob") else match.regex
+
+
+def _with_old_named_groups(expression: str) -> str:
+    """(?<name>…), as Java writes it, as (?P<name>…): DuckDB's RE2, older than Arrow's, knows no other."""
+    begins = [part.end() for part in _REGEX_PART.finditer(expression) if part["other"] == "("]
+    for begin in reversed(begins):
+        if expression.startswith("?<", begin):
+            expression = f"{expression[:begin]}?P{expression[begin + 1 :]}"
+    return expression
 
 
 def _to_ns(time: Timestamp) -> int:

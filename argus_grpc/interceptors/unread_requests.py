@@ -25,7 +25,7 @@ class UnreadRequests(grpc.ServerInterceptor):
     """Has gRPC take each request as a stream of one message, which is the same on the wire: a single one
     it would wait for, in a thread of those that serve all calls, before any interceptor is asked.
 
-    The message is read here, after the interceptors that stand before: within timeout_s seconds, or the call
+    The message is read here, after the layers that stand before: within timeout_s seconds, or the call
     ends with UNAVAILABLE. Then its caller is judged again. IngestEvents is handed a function that reads it,
     in six times as long. Requests about the health are there already: see HealthRequests.
     """

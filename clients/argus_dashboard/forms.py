@@ -18,7 +18,7 @@ _MEDIA_TYPE = "application/x-www-form-urlencoded"
 async def read_form(request: Request, names: Sequence[str]) -> dict[str, str]:
     """The fields of the request's body, each once at most; an empty body has none.
 
-    Raises a Problem that never shows a value, since one may be a secret: 400, 408, 413, 415.
+    Raises a Problem that never shows a field's value, since one may be a secret: 400, 408, 413, 415.
     """
     body = await _read_body(request)
     if not body:

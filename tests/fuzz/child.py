@@ -58,6 +58,7 @@ class Watched:
         self._attempt(data)
         signal.alarm(0)
         if self._unraisable:
+            # Where a collection of garbage has raised it, its input may be an earlier one.
             raise Unraisable(f"in {self._unraisable[0].object!r}") from self._unraisable[0].exc_value
         (count,) = struct.unpack("<Q", self._count[:])
         self._count[:] = struct.pack("<Q", count + 1)

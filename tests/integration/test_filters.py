@@ -162,3 +162,23 @@ def test_an_expression_that_begins_with_nothing(server: RunningServer) -> None:
     )
     match = ThreadNameMatch(regex="(?:)worker")
     assert server.exports.PlanExport(PlanExportRequest(query=EventQuery(thread_name=match))).total_events == 1
+
+
+@pytest.mark.parametrize(
+    ("regex", "matched"),
+    [
+        ("^(?<kind>work)er$", "worker"),
+        ("((?<a>x)(?<b>y)|w)orker", "worker"),
+        # These are no groups.
+        (r"^\(?<a$", "(<a"),
+        (r"\Q(?<a>\E", "(?<a>"),
+        ("^[(?<a>]{5}$", "(?<a>"),
+    ],
+)
+def test_named_groups_may_be_written_as_in_java(server: RunningServer, regex: str, matched: str) -> None:
+    names = ("worker", "(<a", "(?<a>", "(?P<a>")
+    server.ingest([Event(timestamp=1, event_type=TYPES[0], source="s", thread_name=n) for n in names])
+    query = EventQuery(thread_name=ThreadNameMatch(regex=regex))
+    (header, batch, _) = server.exports.StreamEvents(StreamEventsRequest(query=query))
+    assert header.header.total_events == 1
+    assert [event.thread_name for event in batch.batch.rows.events] == [matched]

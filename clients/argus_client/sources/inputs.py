@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import pyarrow as pa
 
@@ -109,10 +109,16 @@ class Input:
         return _buffered(_Reads(b"", stream, self.name))
 
 
+class _Readable(Protocol):
+    """Python's files, and pyarrow's."""
+
+    def readinto(self, buffer: Any, /) -> int: ...
+
+
 class _Reads(io.RawIOBase):
     """Reads `head` and then `rest`, and counts the bytes. What hinders it becomes a SourceError."""
 
-    def __init__(self, head: bytes, rest: io.BufferedIOBase, name: str) -> None:
+    def __init__(self, head: bytes, rest: _Readable, name: str) -> None:
         self.read_bytes = 0
         self._head = head
         self._rest = rest

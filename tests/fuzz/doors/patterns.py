@@ -80,6 +80,7 @@ def _seeds() -> Iterator[bytes]:
         "x{0,1000}" * 100,
         r"\Qa\E",
         "(?P<n>a)",
+        "^A(?<n>a)",
         "[[:alpha:]]",
         "(a*)*$",
         r"\x{10FFFF}",
