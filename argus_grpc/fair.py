@@ -122,18 +122,19 @@ class FairSlots:
         place._is_settled = threading.Event()
         self._waiting.add(place.caller, place)
 
+    def _withdraw(self, place: Place, outcome: Outcome) -> None:
+        if place.outcome is None:
+            self._waiting.remove(place.caller, place)
+            place._settle(outcome)
+
     def _give_up(self, place: Place, outcome: Outcome) -> None:
         with self._lock:
-            if place.outcome is None:
-                self._waiting.remove(place.caller, place)
-                place._settle(outcome)
+            self._withdraw(place, outcome)
 
     def _leave(self, place: Place) -> None:
         with self._lock:
-            if place.outcome is None:
-                self._waiting.remove(place.caller, place)
-                place._settle(Outcome.LEFT)
-            elif place.outcome is Outcome.SERVED:
+            self._withdraw(place, Outcome.LEFT)
+            if place.outcome is Outcome.SERVED:
                 place.outcome = Outcome.LEFT
                 if found := self._waiting.next():
                     found[1]._settle(Outcome.SERVED)
